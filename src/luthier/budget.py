@@ -1,0 +1,166 @@
+"""Budgets: how much a study may spend in all, in trials, steps or seconds."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from luthier.errors import SettingError, did_you_mean
+
+_UNITS = {
+    "s": 1,
+    "sec": 1,
+    "second": 1,
+    "m": 60,
+    "min": 60,
+    "minute": 60,
+    "h": 3600,
+    "hour": 3600,
+    "d": 86400,
+    "day": 86400,
+}
+_PART = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*", re.IGNORECASE)
+_SIZES = {"b": 1, "kb": 2**10, "mb": 2**20, "gb": 2**30, "k": 2**10, "m": 2**20, "g": 2**30}
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What a study has spent so far."""
+
+    trials: int = 0
+    steps: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """A total; the first limit that is reached ends the study. Continuing a study counts what it spent before.
+
+    Parameters
+    ----------
+    trials
+        Trials begun, failed ones included.
+    steps
+        Reported steps, all trials together.
+    seconds
+        Wall-clock seconds during which the study was driven.
+    """
+
+    trials: float = math.inf
+    steps: float = math.inf
+    seconds: float = math.inf
+
+    @classmethod
+    def of(cls, given: Any) -> Budget:
+        """Read a budget.
+
+        Parameters
+        ----------
+        given
+            A number of trials; a text such as ``"20m"``, ``"1h30m"``, ``"50 trials"`` or ``"500 steps"``; a mapping
+            of several such as ``{"trials": 100, "seconds": "20m"}``; a `Budget`; or None for no limit.
+
+        Raises
+        ------
+        SettingError
+            If it cannot be read or is not above zero.
+
+        Examples
+        --------
+        >>> Budget.of("1h30m").seconds
+        5400.0
+        """
+        if given is None or isinstance(given, Budget):
+            return given or cls()
+        if isinstance(given, Mapping):
+            for name in given:
+                if name not in cls.__slots__:
+                    raise SettingError(
+                        f"a budget has trials, steps and seconds, not {name!r}{did_you_mean(name, cls.__slots__)}"
+                    )
+            return cls(**{n: duration_s(v) if n == "seconds" else _positive(v, n) for n, v in given.items()})
+        if isinstance(given, str):
+            match = re.fullmatch(r"\s*(\d+)\s*(trials?|steps?|epochs?)?\s*", given)
+            if match:
+                unit = {"s": "steps", "e": "steps"}.get((match[2] or "t")[0], "trials")
+                return cls(**{unit: _positive(int(match[1]), unit)})
+            return cls(seconds=duration_s(given))
+        return cls(trials=_positive(given, "trials"))
+
+    def left(self, spent: Spent) -> Budget:
+        """Return what remains; a limit that is used up is zero or below."""
+        return Budget(self.trials - spent.trials, self.steps - spent.steps, self.seconds - spent.seconds)
+
+    @property
+    def used_up(self) -> str:
+        """Which limit is at zero, or an empty string."""
+        return next((name for name in self.__slots__ if getattr(self, name) <= 0), "")
+
+    def share(self, spent: Spent) -> float:
+        """Return the share of the budget that is spent, in [0, 1]."""
+        pairs = ((spent.trials, self.trials), (spent.steps, self.steps), (spent.seconds, self.seconds))
+        return min(1.0, max(used / total for used, total in pairs))
+
+    def __str__(self) -> str:
+        parts = [f"{getattr(self, n):,.0f} {n}" for n in ("trials", "steps") if math.isfinite(getattr(self, n))]
+        parts += [clock(self.seconds)] if math.isfinite(self.seconds) else []
+        return " or ".join(parts) or "no limit"
+
+
+def duration_s(given: Any) -> float:
+    """Read a duration in seconds from a number, or from text such as ``"90s"``, ``"1h30m"`` or ``"2 days"``.
+
+    Raises
+    ------
+    SettingError
+        If it cannot be read or is not above zero.
+    """
+    if not isinstance(given, str):
+        return _positive(given, "seconds")
+    total, end = 0.0, 0
+    for part in _PART.finditer(given):
+        unit = part[2].lower()
+        unit = unit if unit in _UNITS else unit.rstrip("s")
+        if part.start() != end or unit not in _UNITS:
+            break
+        total, end = total + float(part[1]) * _UNITS[unit], part.end()
+    if end != len(given) or not total:
+        raise SettingError(f"cannot read {given!r} as a time: write it like '90s', '20m' or '1h30m'")
+    return total
+
+
+def size_bytes(given: Any) -> int:
+    """Read a size in bytes from a number, or from text such as ``"4GB"`` or ``"512 MB"``.
+
+    Raises
+    ------
+    SettingError
+        If it cannot be read or is not above zero.
+    """
+    if isinstance(given, str):
+        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmg]?i?b?)\s*", given.lower())
+        if not match:
+            raise SettingError(f"cannot read {given!r} as a size: write it like '4GB' or '512MB'")
+        given = float(match[1]) * _SIZES[(match[2] or "b").replace("i", "")]
+    return int(_positive(given, "bytes"))
+
+
+def clock(seconds: float) -> str:
+    """Write a duration for people, such as ``1h 30m`` or ``45s``."""
+    if not math.isfinite(seconds):
+        return "no limit"
+    whole = max(0, round(seconds))
+    for unit, size, below, part in (("d", 86400, "h", 3600), ("h", 3600, "m", 60), ("m", 60, "s", 1)):
+        if whole >= size:
+            rest = whole % size // part
+            return f"{whole // size}{unit}" + (f" {rest}{below}" if rest else "")
+    return f"{whole}s" if seconds >= 10 or seconds == whole else f"{seconds:.1f}s"
+
+
+def _positive(given: Any, unit: str) -> float:
+    if isinstance(given, (bool, str)) or not hasattr(given, "__float__") or not given > 0:
+        raise SettingError(f"a budget in {unit} is a number above zero, got {given!r}")
+    return float(given)

@@ -1,0 +1,137 @@
+"""What an executor is: it takes tickets and gives outcomes; reports go to a listener, which decides."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from luthier.contracts import Decision
+from luthier.trial import Failure
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """One run of one trial, as an executor needs it.
+
+    Parameters
+    ----------
+    number, config, seed
+        Of the trial.
+    path
+        Its directory.
+    step
+        Where its stored curve stands.
+    parent
+        The directory of the trial it is forked from, if it is.
+    """
+
+    number: int
+    config: dict[str, Any]
+    seed: int
+    path: str
+    step: int = 0
+    parent: str | None = None
+
+
+OutcomeKind = Literal["done", "failed", "paused", "interrupted", "stopped", "finished"]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended.
+
+    Parameters
+    ----------
+    number
+        Of the trial.
+    kind
+        ``done`` (the objective returned), ``failed``, ``paused`` (by the schedule), ``interrupted`` (by the budget or
+        by hand), ``stopped`` or ``finished`` (by the schedule).
+    result
+        What the objective returned; None if its reports count.
+    failure
+        Why it failed.
+    reason
+        Why it was stopped.
+    seconds
+        How long it ran, earlier runs of the same trial not included.
+    """
+
+    number: int
+    kind: OutcomeKind
+    result: Any = None
+    failure: Failure | None = None
+    reason: str = ""
+    seconds: float = 0.0
+
+
+class Listener(Protocol):
+    """Hears what runs report, and decides."""
+
+    def restarted(self, number: int, step: int, reports: list[tuple[int, dict[str, float]]]) -> None:
+        """A run goes on from a checkpoint at `step`; `reports` are those that the checkpoint knows of."""
+        ...
+
+    def reported(self, number: int, step: int, metrics: Mapping[str, float], seconds: float) -> Decision:
+        """A run reported a step; return what becomes of it."""
+        ...
+
+
+class Executor(Protocol):
+    """Runs objectives."""
+
+    slots: int
+    in_process: bool
+
+    @property
+    def free(self) -> int:
+        """How many tickets may be submitted now."""
+        ...
+
+    def submit(self, ticket: Ticket) -> None:
+        """Start a run, or go on with one that is held in memory."""
+        ...
+
+    def poll(self, listener: Listener, timeout_s: float) -> list[Outcome]:
+        """Let runs go on for up to `timeout_s` seconds, or until one ends; return those that ended."""
+        ...
+
+    def kill(self, number: int) -> None:
+        """End a run at once; its outcome is ``interrupted``."""
+        ...
+
+    def close(self) -> None:
+        """End everything."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a run may use.
+
+    Parameters
+    ----------
+    timeout_s
+        Seconds for one trial.
+    memory_bytes
+        Bytes for one trial.
+    checkpoints
+        Which checkpoints to keep: the latest and the best, only the latest, or all.
+    """
+
+    timeout_s: float | None = None
+    memory_bytes: int | None = None
+    checkpoints: Literal["best", "latest", "all"] = "best"
+
+
+@dataclass(slots=True)
+class Stopwatch:
+    """Measures how long something ran, pauses left out; the clock is an argument."""
+
+    begun: float
+    before: float = field(default=0.0)
+
+    def read(self, now: float) -> float:
+        """Return the seconds so far."""
+        return self.before + now - self.begun

@@ -1,0 +1,39 @@
+"""Memory caps of a trial: a soft one that the process notices itself, and the figures for a hard one."""
+
+from __future__ import annotations
+
+import resource
+
+
+def limit_memory(cap_bytes: int | None) -> None:
+    """Let this process allocate `cap_bytes` more than it has now, then raise MemoryError; None lifts the limit."""
+    hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
+    soft = hard if cap_bytes is None else _data_bytes() + cap_bytes
+    if hard != resource.RLIM_INFINITY:
+        soft = min(soft, hard)
+    resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+
+
+def _data_bytes() -> int:
+    try:
+        with open("/proc/self/status", encoding="ascii") as status:
+            return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmData"))
+    except (OSError, StopIteration):  # no Linux: count from zero, the watchdog does the rest
+        return 0
+
+
+def resident_bytes(pid: int) -> int:
+    """Return the resident memory of a process and its children; 0 if it has gone."""
+    import psutil
+
+    total = 0
+    try:
+        process = psutil.Process(pid)
+        for part in (process, *process.children(recursive=True)):
+            try:
+                total += part.memory_info().rss
+            except psutil.Error:
+                continue
+    except psutil.Error:
+        return 0
+    return total

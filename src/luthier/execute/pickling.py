@@ -1,0 +1,70 @@
+"""Sending objectives to workers: functions from scripts, notebooks and closures, by value; and who is to blame if not."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from luthier.errors import ObjectiveError
+from luthier.objective import Objective
+
+
+def dumps(objective: Objective) -> bytes:
+    """Serialize an objective with cloudpickle.
+
+    Raises
+    ------
+    ObjectiveError
+        If it refers to something that cannot be sent; the message says which name.
+    """
+    import cloudpickle
+
+    module = inspect.getmodule(objective.function)
+    by_value = module is not None and _loose(module)
+    if by_value:
+        cloudpickle.register_pickle_by_value(module)
+    try:
+        return bytes(cloudpickle.dumps(objective))
+    except Exception as error:  # pickling runs anybody's __reduce__
+        culprit = _culprit(objective.function)
+        named = f"{culprit}, which cannot be sent" if culprit else "something that cannot be sent"
+        raise ObjectiveError(
+            f"the objective uses {named} to a worker process ({type(error).__name__}: {error}): "
+            "make it inside the objective, or use workers=0"
+        ) from None
+    finally:
+        if by_value:
+            cloudpickle.unregister_pickle_by_value(module)
+
+
+def _loose(module: ModuleType) -> bool:
+    """Whether a worker could not import the module by its name."""
+    file = getattr(module, "__file__", None)
+    if module.__name__ == "__main__" or file is None:
+        return False  # cloudpickle sends __main__ by value by itself
+    folder = Path(file).resolve().parent
+    for _ in range(module.__name__.count(".")):
+        folder = folder.parent
+    return not any(Path(entry or ".").resolve() == folder for entry in sys.path) and "site-packages" not in str(file)
+
+
+def _culprit(function: Any) -> str:
+    """Find the name in the objective's closure, globals or attributes that cannot be pickled."""
+    import cloudpickle
+
+    function = inspect.unwrap(function)
+    function = getattr(function, "__func__", function)
+    names: dict[str, Any] = {}
+    if inspect.isfunction(function):
+        variables = inspect.getclosurevars(function)
+        names = {**variables.globals, **variables.nonlocals}
+    names.update(getattr(function, "__dict__", {}))
+    for name, value in names.items():
+        try:
+            cloudpickle.dumps(value)
+        except Exception:  # noqa: BLE001 - this is the search for it
+            return f"{name!r} (of type {type(value).__name__})"
+    return ""

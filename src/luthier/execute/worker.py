@@ -1,0 +1,125 @@
+"""A worker process: hosts the runs of one slot, one active at a time; paused ones stay alive in their threads."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import queue
+import signal
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from luthier.contracts import Decision
+from luthier.execute.base import Outcome, Ticket
+from luthier.execute.limits import limit_memory
+from luthier.execute.rng import random_state, restore_random_state
+from luthier.execute.run import Run, perform
+from luthier.trial import Failure
+
+
+def work(fd: int) -> None:
+    """Serve the driver over a pipe until it closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's affair
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    pipe = Connection(fd)
+    worker = _Worker(pipe)
+    try:
+        while True:
+            kind, *args = pipe.recv()
+            getattr(worker, f"on_{kind}")(*args)
+    except (EOFError, OSError):
+        os.killpg(0, signal.SIGKILL)  # the driver is gone: nothing may outlive it
+
+
+class _Worker:
+    """Receives the driver's messages; each run has a thread and an inbox."""
+
+    def __init__(self, pipe: Connection) -> None:
+        self._pipe = pipe
+        self._lock = threading.Lock()
+        self._inboxes: dict[int, queue.SimpleQueue[Any]] = {}
+
+    def on_setup(self, objective: bytes, metrics: Any, limits: Any) -> None:
+        """Remember what to run; it is loaded with the first run, so that its errors are the trial's."""
+        self._objective_data, self._metrics, self._limits = objective, metrics, limits
+        self._objective: Any = None
+
+    def on_run(self, ticket: Ticket) -> None:
+        """Start a run."""
+        self._inboxes[ticket.number] = queue.SimpleQueue()
+        threading.Thread(target=self._perform, args=(ticket,), name=f"trial-{ticket.number}", daemon=True).start()
+
+    def on_answer(self, number: int, message: Any) -> None:
+        """Pass an answer to the run that waits for it."""
+        if number in self._inboxes:
+            self._inboxes[number].put(message)
+
+    def send(self, *message: Any) -> None:
+        """Send a message to the driver."""
+        with self._lock:
+            self._pipe.send(message)
+
+    def ask(self, number: int, *message: Any) -> Any:
+        """Send a message and wait for its answer."""
+        self.send(*message)
+        return self._inboxes[number].get()
+
+    def _perform(self, ticket: Ticket) -> None:
+        capture_output(ticket)
+        limit_memory(self._limits.memory_bytes)
+        try:
+            if self._objective is None:
+                self._objective = pickle.loads(self._objective_data)  # noqa: S301 - from our own driver
+            run = Run(ticket, self._metrics, _There(self, ticket), checkpoints=self._limits.checkpoints)
+            outcome = perform(self._objective, run)
+        except Exception as error:
+            text = f"{type(error).__name__}: {error}"
+            failure = Failure("exception", f"the worker cannot load the objective: {text}")
+            outcome = Outcome(ticket.number, "failed", failure=failure)
+        finally:
+            limit_memory(None)
+        del self._inboxes[ticket.number]
+        sys.stdout.flush()
+        self.send("ended", outcome)
+
+
+class _There:
+    """The host of a run in a worker process."""
+
+    def __init__(self, worker: _Worker, ticket: Ticket) -> None:
+        self._worker = worker
+        self._ticket = ticket
+
+    def restarted(self, run: Run, step: int, reports: list[tuple[int, dict[str, float]]]) -> None:
+        self._worker.send("restarted", run.number, step, reports)
+
+    def reported(self, run: Run, step: int, metrics: Mapping[str, float]) -> Decision:
+        answer: Decision = self._worker.ask(run.number, "reported", run.number, step, dict(metrics), run.elapsed_s)
+        return answer
+
+    def hold(self, run: Run) -> bool:
+        """Wait, alive, until the driver resumes or evicts the run; its time and its random states stand still."""
+        state, seconds = random_state(), run.elapsed_s
+        sys.stdout.flush()
+        going_on: bool = self._worker.ask(run.number, "held", run.number, seconds)
+        if not going_on:
+            return False
+        capture_output(self._ticket)
+        restore_random_state(state)
+        run.watch.before, run.watch.begun = seconds, time.monotonic()
+        return True
+
+
+def capture_output(ticket: Ticket) -> None:
+    """Send what this process prints to the log of the trial that runs now."""
+    directory = Path(ticket.path)
+    directory.mkdir(parents=True, exist_ok=True)
+    log = os.open(directory / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.close(log)

@@ -1,0 +1,191 @@
+"""Objectives at the door: what is measured, how a function wants to be called, and what it gave back."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from luthier.errors import MetricError, ObjectiveError, SettingError, did_you_mean
+from luthier.trial import Failure
+
+DEFAULT_METRIC = "value"
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A named number to be tuned."""
+
+    name: str
+    maximize: bool = False
+
+    @property
+    def sign(self) -> float:
+        """What turns the metric into a loss."""
+        return -1.0 if self.maximize else 1.0
+
+
+def metrics_of(
+    minimize: str | Iterable[str] | bool | None, maximize: str | Iterable[str] | bool | None
+) -> tuple[Metric, ...]:
+    """Read which metrics to tune; ``True`` stands for the one number that an objective returns.
+
+    Raises
+    ------
+    SettingError
+        If none is named, or one is named twice.
+    """
+    found: list[Metric] = []
+    for given, up in ((minimize, False), (maximize, True)):
+        names = [DEFAULT_METRIC] if given is True else given or []
+        found += [Metric(name, up) for name in ([names] if isinstance(names, str) else names)]
+    names = [m.name for m in found]
+    if not found:
+        raise SettingError('say what to tune: minimize="loss" or maximize="acc" (minimize=True for a returned number)')
+    if len(set(names)) != len(names) or not all(isinstance(n, str) and n for n in names):
+        raise SettingError(f"each metric is named once, as a string; got {', '.join(map(repr, names))}")
+    return tuple(found)
+
+
+def read_metrics(given: Any, wanted: tuple[Metric, ...], *, final: bool = False) -> dict[str, float]:
+    """Turn what an objective returned or reported into finite floats by name.
+
+    Parameters
+    ----------
+    given
+        A number (the only metric, or ``value``), or a mapping of name to number; NumPy and torch scalars count.
+    wanted
+        The metrics of the study.
+    final
+        Whether all wanted metrics must be there.
+
+    Raises
+    ------
+    MetricError
+        If it is no number, one of the wanted metrics is NaN or infinite, or one is missing at the end.
+    """
+    if not isinstance(given, Mapping):
+        if len(wanted) > 1:
+            names = ", ".join(m.name for m in wanted)
+            raise MetricError(Failure("type", f"the study tunes {names}: return a dict of them, got {_shown(given)}"))
+        given = {wanted[0].name: given}
+    metrics = {str(name): _number(name, value) for name, value in given.items()}
+    for metric in wanted:
+        if metric.name in metrics:
+            if not math.isfinite(metrics[metric.name]):
+                raise MetricError(Failure("nan", f"{metric.name} is {metrics[metric.name]}"))
+        elif final:
+            raise MetricError(missing(metric.name, metrics))
+    return metrics
+
+
+def missing(name: str, metrics: Mapping[str, float]) -> Failure:
+    """Say that a metric was never reported."""
+    seen = f"reported were {', '.join(metrics)}" if metrics else "nothing was reported or returned"
+    return Failure("missing", f"the metric {name!r} was not reported: {seen}{did_you_mean(name, metrics)}")
+
+
+def _number(name: Any, value: Any) -> float:
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        try:
+            return float(value)
+        except OverflowError:
+            raise MetricError(Failure("nan", f"{name} is too large for a float")) from None
+    if getattr(value, "ndim", None) == 0 or getattr(value, "shape", None) == ():  # numpy and tensor scalars
+        item = value.item()
+        if isinstance(item, (int, float, bool)):
+            return float(item)
+    raise MetricError(Failure("type", f"{name} must be a number, got {_shown(value)}"))
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return f"{text if len(text) <= 60 else text[:57] + '...'} of type {type(value).__name__}"
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """A callable and how it wants its configuration.
+
+    Parameters
+    ----------
+    function
+        What to call.
+    names
+        Parameters to pass by name; None passes the configuration as one dict.
+    wants_run
+        Whether it takes ``run``.
+    """
+
+    function: Callable[..., Any]
+    names: tuple[str, ...] | None
+    wants_run: bool
+
+    def __call__(self, config: Mapping[str, Any], run: Any) -> Any:
+        """Call the objective; parameters that are inactive and have no default are passed as None."""
+        extra = {"run": run} if self.wants_run else {}
+        if self.names is None:
+            return self.function(dict(config), **extra)
+        required = dict.fromkeys(self.names)
+        return self.function(**{**required, **config, **extra})
+
+
+def objective_of(function: Any, names: Iterable[str]) -> Objective:
+    """Find out how to call an objective with the parameters of a space.
+
+    A function whose parameters are those of the space gets them by name; one with a single other parameter gets the
+    whole configuration as a dict. Either may also take ``run``.
+
+    Raises
+    ------
+    ObjectiveError
+        If it is not callable, or its parameters do not fit the space.
+    """
+    names = tuple(names)
+    if isinstance(function, Objective):
+        return function
+    if not callable(function):
+        raise ObjectiveError(f"an objective is a function, got {_shown(function)}")
+    title = getattr(function, "__name__", type(function).__name__)
+    try:
+        given = [p for p in inspect.signature(function).parameters.values() if p.name != "run"]
+        wants_run = len(given) != len(inspect.signature(function).parameters)
+    except ValueError:  # a builtin without a signature
+        return Objective(function, None, False)
+    positional = [p for p in given if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    needed = [p for p in given if p.default is p.empty and p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
+    if (
+        positional
+        and positional[0].name not in names
+        and len(needed) <= 1
+        and (not needed or needed[0] is positional[0])
+    ):
+        if not any(p.name in names for p in given):
+            return Objective(function, None, wants_run)
+    takes_all = any(p.kind is p.VAR_KEYWORD for p in given)
+    accepted = [p.name for p in given if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    for p in needed:
+        if p.name not in names:
+            raise ObjectiveError(
+                f"{title}() needs {p.name!r}, which is not in the space{did_you_mean(p.name, names)} "
+                f"(it has {', '.join(names)})"
+            )
+    for name in names:
+        if not takes_all and name not in accepted:
+            raise ObjectiveError(
+                f"the space has {name!r}, which {title}() does not take{did_you_mean(name, accepted)}: "
+                "add the parameter, or take one dict"
+            )
+    return Objective(function, tuple(p.name for p in needed), wants_run)
+
+
+def result_of(before: Mapping[str, float], new: Mapping[str, float], wanted: tuple[Metric, ...]) -> dict[str, float]:
+    """Return a trial's result after a report: its best step so far; with several metrics, the latest."""
+    first = wanted[0]
+    if len(wanted) > 1 or first.name not in before:
+        return {**before, **new}
+    if first.name in new and first.sign * new[first.name] < first.sign * before[first.name]:
+        return dict(new)
+    return dict(before)

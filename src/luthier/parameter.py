@@ -1,0 +1,421 @@
+"""Parameters: what one hyperparameter may be, and its scale from the unit interval to values and back.
+
+A finite parameter of k values owns k cells of the unit interval; its code is the middle of its cell. Only a
+logarithmic `Int` has cells of unequal width, so that sampling is uniform in the logarithm.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from luthier.condition import Condition
+from luthier.errors import ConfigError, SpaceError, did_you_mean
+
+Array = NDArray[np.float64]
+Kind = Literal["float", "int", "ordinal", "choice"]
+
+_BELIEF_WIDTH = 0.1  # standard deviation of a belief, in unit-interval units
+_TABLE = np.linspace(0.0, 1.0, 257)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Parameter:
+    """What every parameter has; use `Float`, `Int`, `Choice` or `Ordinal`.
+
+    Parameters
+    ----------
+    prior
+        The value you believe in; the first trial of a study tries it.
+    sure
+        How sure you are, from 0 to 1: the share of the draws that fall near the prior.
+    when
+        The parameter exists only where this condition holds (`luthier.Condition`).
+    """
+
+    prior: Any = None
+    sure: float = 0.5
+    when: Condition | None = None
+    kind: Kind = field(init=False, repr=False, default="float")
+    size: float = field(init=False, repr=False, default=math.inf)
+    _edges: tuple[float, float] = field(init=False, repr=False, compare=False, default=(0.0, 1.0))
+
+    def check(self, value: Any) -> Any:
+        """Return `value` in its canonical type, or raise `ConfigError`."""
+        raise NotImplementedError  # pragma: no cover - abstract
+
+    def to_unit(self, value: Any) -> float:
+        """Return the code in [0, 1] of a checked value."""
+        raise NotImplementedError  # pragma: no cover - abstract
+
+    def from_unit(self, u: float) -> Any:
+        """Return the value whose cell holds `u`."""
+        raise NotImplementedError  # pragma: no cover - abstract
+
+    def values(self, points: int | None = None) -> Iterator[Any]:
+        """Yield every value in order; a continuous parameter yields `points` values evenly spaced on its scale."""
+        size = points if math.isinf(self.size) and points else self.size
+        if math.isinf(size):
+            raise SpaceError(f"{self!r} is continuous and cannot be enumerated: give it step=, or the grid points=")
+        for i in range(int(size)):
+            yield self.from_unit(i / max(size - 1, 1) if math.isinf(self.size) else (i + 0.5) / size)
+
+    def snap(self, u: Array) -> Array:
+        """Move codes, an (n,) array, to the middle of their cells."""
+        if math.isinf(self.size):
+            return np.clip(u, 0.0, 1.0)
+        return (np.minimum(np.floor(np.clip(u, 0.0, 1.0) * self.size), self.size - 1) + 0.5) / self.size
+
+    def column(self, u: Array) -> NDArray[Any]:
+        """Decode codes, an (n,) array, into an (n,) array of values."""
+        return np.array(
+            [self.from_unit(x) for x in u.tolist()], dtype=None if self.kind in ("float", "int") else object
+        )
+
+    def belief(self) -> tuple[Array, Array] | None:
+        """Return the cumulative distribution of the prior.
+
+        Returns
+        -------
+        (m,) float array, (m,) float array, or None
+            Points of the unit interval and the probability below each; None without a prior.
+        """
+        if self.prior is None:
+            return None
+        center = self.to_unit(self.prior)
+        if self.kind == "choice":
+            edges = np.arange(self.size + 1) / self.size
+            mass = np.full(int(self.size), (1.0 - self.sure) / self.size)
+            mass[min(int(center * self.size), int(self.size) - 1)] += self.sure
+            return edges, np.concatenate([[0.0], np.cumsum(mass)]) / mass.sum()
+        normal = np.array([0.5 * math.erf((x - center) / (_BELIEF_WIDTH * math.sqrt(2.0))) for x in _TABLE])
+        normal = (normal - normal[0]) / (normal[-1] - normal[0])
+        return _TABLE, self.sure * normal + (1.0 - self.sure) * _TABLE
+
+    def __repr__(self) -> str:
+        options = getattr(self, "options", None)
+        shown = [repr(getattr(self, n)) for n in ("low", "high")] if options is None else list(map(repr, options))
+        for name, default in (("log", False), ("step", None), ("pow2", False), ("prior", None), ("sure", 0.5)):
+            value = getattr(self, name, default)
+            shown += [f"{name}={value!r}"] if value != default and (name, value) != ("step", 1) else []
+        shown += [f"when={self.when.source!r}"] if isinstance(self.when, Condition) else []
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+    def _settle(self, kind: Kind, size: float, edges: tuple[float, float] = (0.0, 1.0)) -> None:
+        """Fix the derived fields and check what all parameters share."""
+        object.__setattr__(self, "kind", kind)
+        object.__setattr__(self, "size", size)
+        object.__setattr__(self, "_edges", edges)
+        if self.when is not None:
+            object.__setattr__(self, "when", Condition(self.when))
+        if not 0.0 < self.sure <= 1.0:
+            raise SpaceError(f"sure= is a share above 0 and up to 1, got {self.sure!r}")
+        if self.prior is not None:
+            try:
+                object.__setattr__(self, "prior", self.check(self.prior))
+            except ConfigError as error:
+                raise SpaceError(f"the prior of {self!r} is outside of it: {error}") from None
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Float(Parameter):
+    """A real number between two bounds, both included.
+
+    Parameters
+    ----------
+    low, high
+        The bounds, ``low < high``.
+    log
+        Search on a logarithmic scale; needs ``low > 0``.
+    step
+        Only ``low, low + step, ...`` up to `high`.
+    prior, sure, when
+        See `Parameter`.
+
+    Raises
+    ------
+    SpaceError
+        If the bounds are not finite and ordered, or the options contradict each other.
+    """
+
+    low: float
+    high: float
+    log: bool = field(default=False, kw_only=True)
+    step: float | None = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        low, high = _bounds("Float", self.low, self.high, self.log)
+        object.__setattr__(self, "low", float(low))
+        object.__setattr__(self, "high", float(high))
+        if self.step is None:
+            if not math.isfinite(self.high - self.low):
+                raise SpaceError(f"Float({low!r}, {high!r}) is wider than a float can hold: narrow it, or use log=True")
+            self._settle("float", math.inf, (math.log(low), math.log(high)) if self.log else (self.low, self.high))
+            return
+        if self.log:
+            raise SpaceError(f"Float({low!r}, {high!r}) cannot have log=True and step=: list the values in an Ordinal")
+        self._settle("float", _count("Float", low, high, self.step))
+
+    def check(self, value: Any) -> float:
+        number = _number(value, self)
+        if not self.low <= number <= self.high:
+            raise ConfigError(f"{value!r} is outside {self.low!r}..{self.high!r}")
+        if self.step is None:
+            return number
+        near = self.from_unit(self.to_unit(number))
+        if abs(near - number) > 1e-9 * max(1.0, abs(number)):
+            raise ConfigError(f"{value!r} is not on the grid of step {self.step!r}; the nearest value is {near!r}")
+        return near
+
+    def to_unit(self, value: float) -> float:
+        if self.step is not None:
+            return (round((value - self.low) / self.step) + 0.5) / self.size
+        bottom, top = self._edges
+        return ((math.log(value) if self.log else value) - bottom) / (top - bottom)
+
+    def from_unit(self, u: float) -> float:
+        if self.step is not None:
+            value = self.low + min(max(int(u * self.size), 0), int(self.size) - 1) * self.step
+            return min(float(f"{value:.12g}"), self.high)
+        bottom, top = self._edges
+        value = bottom + u * (top - bottom)
+        return min(max(math.exp(value) if self.log else value, self.low), self.high)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Int(Parameter):
+    """A whole number between two bounds, both included.
+
+    Parameters
+    ----------
+    low, high
+        The bounds, ``low < high``.
+    log
+        Search on a logarithmic scale; needs ``low >= 1``.
+    step
+        Only ``low, low + step, ...`` up to `high`.
+    pow2
+        Only powers of two; both bounds must be powers of two.
+    prior, sure, when
+        See `Parameter`.
+
+    Raises
+    ------
+    SpaceError
+        If the bounds are not whole and ordered, or the options contradict each other.
+    """
+
+    low: int
+    high: int
+    log: bool = field(default=False, kw_only=True)
+    step: int = field(default=1, kw_only=True)
+    pow2: bool = field(default=False, kw_only=True)
+
+    def __post_init__(self) -> None:
+        low, high = _bounds("Int", self.low, self.high, self.log or self.pow2)
+        if low != int(low) or high != int(high):
+            raise SpaceError(f"Int({low!r}, {high!r}) needs whole bounds: use Float")
+        low, high = int(low), int(high)
+        object.__setattr__(self, "low", low)
+        object.__setattr__(self, "high", high)
+        if self.log + self.pow2 + (self.step != 1) > 1:
+            raise SpaceError(f"Int({low}, {high}) can have one of log=, step= and pow2=, not several")
+        if self.step != int(self.step):
+            raise SpaceError(f"Int({low}, {high}) needs a whole step, got {self.step!r}: use Float")
+        if self.pow2:
+            if low & (low - 1) or high & (high - 1):
+                raise SpaceError(
+                    f"Int({low}, {high}, pow2=True) needs bounds that are powers of two, such as 16 and 256"
+                )
+            self._settle("int", high.bit_length() - low.bit_length() + 1)
+        elif self.log:
+            self._settle("int", high - low + 1, (math.log(low - 0.5), math.log(high + 0.5)))
+        else:
+            self._settle("int", _count("Int", low, high, self.step))
+
+    def check(self, value: Any) -> int:
+        number = _number(value, self)
+        whole = int(number)
+        if whole != number:
+            raise ConfigError(f"{value!r} is not a whole number")
+        if not self.low <= whole <= self.high:
+            raise ConfigError(f"{value!r} is outside {self.low}..{self.high}")
+        near = self.from_unit(self.to_unit(whole))
+        if near != whole:
+            raise ConfigError(f"{value!r} is not on its grid; the nearest value is {near}")
+        return whole
+
+    def to_unit(self, value: int) -> float:
+        if self.log:
+            bottom, top = self._edges
+            return (math.log(value) - bottom) / (top - bottom)
+        index = round(math.log2(value / self.low)) if self.pow2 else (value - self.low) // self.step
+        return (index + 0.5) / self.size
+
+    def from_unit(self, u: float) -> int:
+        if self.log:
+            bottom, top = self._edges
+            return min(max(round(math.exp(bottom + u * (top - bottom))), self.low), self.high)
+        index = min(max(int(u * self.size), 0), int(self.size) - 1)
+        return self.low << index if self.pow2 else self.low + index * self.step
+
+    def values(self, points: int | None = None) -> Iterator[int]:
+        if not self.log:
+            yield from Parameter.values(self, points)
+        else:
+            yield from range(self.low, self.high + 1)
+
+    def snap(self, u: Array) -> Array:
+        if not self.log:
+            return Parameter.snap(self, u)
+        bottom, top = self._edges
+        value = np.clip(np.rint(np.exp(bottom + np.clip(u, 0.0, 1.0) * (top - bottom))), self.low, self.high)
+        return np.asarray((np.log(value) - bottom) / (top - bottom))
+
+
+class _Options(Parameter):
+    """What `Choice` and `Ordinal` share: a list of values, a cell each."""
+
+    __slots__ = ()
+    options: tuple[Any, ...]
+
+    def _take(self, options: tuple[Any, ...], kind: Kind, prior: Any, sure: float, when: Any) -> None:
+        if len(options) == 1 and isinstance(options[0], (list, tuple, set, frozenset, range)):
+            options = tuple(sorted(options[0], key=repr) if isinstance(options[0], (set, frozenset)) else options[0])
+        name = type(self).__name__
+        if not options:
+            raise SpaceError(f"{name}() needs at least one option")
+        options = tuple(plain(option, name) for option in options)
+        keys = [_key(option) for option in options]
+        if len(set(keys)) != len(keys):
+            twice = next(option for i, option in enumerate(options) if keys[i] in keys[:i])
+            raise SpaceError(f"{name} lists {twice!r} twice: leave one out")
+        for field_name, value in (("prior", prior), ("sure", sure), ("when", when), ("options", options)):
+            object.__setattr__(self, field_name, value)
+        self._settle(kind, len(options))
+
+    def check(self, value: Any) -> Any:
+        value = tuple(value) if isinstance(value, list) else value
+        for option in self.options:
+            if _key(option) == _key(value):
+                return option
+        for option in self.options:  # 3 for 3.0, a numpy integer for an int
+            if not isinstance(option, (bool, str)) and not isinstance(value, (bool, str)) and option == value:
+                return option
+        listed = ", ".join(map(repr, self.options))
+        raise ConfigError(f"{value!r} is not one of {listed}{did_you_mean(str(value), map(str, self.options))}")
+
+    def to_unit(self, value: Any) -> float:
+        key = _key(value)
+        for i, option in enumerate(self.options):
+            if _key(option) == key:
+                return (i + 0.5) / self.size
+        raise ConfigError(f"{value!r} is not one of {self.options!r}")
+
+    def from_unit(self, u: float) -> Any:
+        return self.options[min(max(int(u * self.size), 0), int(self.size) - 1)]
+
+    def column(self, u: Array) -> NDArray[Any]:
+        table = np.empty(len(self.options), dtype=object)
+        table[:] = self.options
+        index = np.minimum((np.clip(np.nan_to_num(u), 0.0, 1.0) * self.size).astype(int), int(self.size) - 1)
+        return np.asarray(table[index])
+
+
+@dataclass(frozen=True, slots=True, init=False, repr=False)
+class Choice(_Options):
+    """One of several values without an order.
+
+    Parameters
+    ----------
+    *options
+        Strings, numbers, booleans, None, or tuples of them; or one list of these.
+    prior, sure, when
+        See `Parameter`.
+
+    Raises
+    ------
+    SpaceError
+        If there are no options, one is listed twice, or one is of another type.
+    """
+
+    options: tuple[Any, ...]
+
+    def __init__(self, *options: Any, prior: Any = None, sure: float = 0.5, when: Any = None) -> None:
+        self._take(options, "choice", prior, sure, when)
+
+
+@dataclass(frozen=True, slots=True, init=False, repr=False)
+class Ordinal(_Options):
+    """One of several values in an order that matters, such as ``Ordinal(16, 24, 48, 96)``.
+
+    Parameters
+    ----------
+    *options
+        The values, in order; or one list of them.
+    prior, sure, when
+        See `Parameter`.
+
+    Raises
+    ------
+    SpaceError
+        If there are no options, one is listed twice, or one is of another type.
+    """
+
+    options: tuple[Any, ...]
+
+    def __init__(self, *options: Any, prior: Any = None, sure: float = 0.5, when: Any = None) -> None:
+        self._take(options, "ordinal", prior, sure, when)
+
+
+def _bounds(name: str, low: Any, high: Any, positive: bool) -> tuple[Any, Any]:
+    for bound in (low, high):
+        if isinstance(bound, bool) or not hasattr(bound, "__float__") or not math.isfinite(bound):
+            raise SpaceError(f"{name}({low!r}, {high!r}) needs two finite numbers")
+    if low == high:
+        raise SpaceError(f"{name}({low!r}, {high!r}) holds one value: write the value itself instead")
+    if low > high:
+        raise SpaceError(f"{name}({low!r}, {high!r}) needs low < high, got low={low!r}, high={high!r}: swap them")
+    if positive and low <= (0 if name == "Float" else 0.5):
+        raise SpaceError(f"{name}({low!r}, {high!r}) needs low > 0 for a logarithmic scale or powers of two")
+    return low, high
+
+
+def _count(name: str, low: float, high: float, step: float) -> int:
+    if isinstance(step, bool) or not math.isfinite(step) or step <= 0 or step > high - low:
+        raise SpaceError(f"{name}({low!r}, {high!r}) needs 0 < step <= {high - low!r}, got step={step!r}")
+    return int(math.floor((high - low) / step + 1e-9)) + 1
+
+
+def _number(value: Any, parameter: Parameter) -> float:
+    if isinstance(value, (bool, str)) or not hasattr(value, "__float__"):
+        raise ConfigError(f"{value!r} is not a number")
+    number = value if isinstance(value, int) else float(value)
+    if not math.isfinite(number):
+        raise ConfigError(f"{value!r} is not finite")
+    return number
+
+
+def plain(option: Any, name: str) -> Any:
+    """Turn numpy scalars into Python ones and lists into tuples; refuse what JSON cannot hold."""
+    if isinstance(option, np.generic):
+        option = option.item()
+    if isinstance(option, (list, tuple)):
+        return tuple(plain(part, name) for part in option)
+    if option is not None and not isinstance(option, (bool, int, float, str)):
+        raise SpaceError(
+            f"{name} cannot hold {option!r} of type {type(option).__name__}: "
+            "use its name, and look it up inside the objective"
+        )
+    if isinstance(option, float) and not math.isfinite(option):
+        raise SpaceError(f"{name} cannot hold {option!r}: use a finite number, None or a string")
+    return option
+
+
+def _key(value: Any) -> tuple[str, Any]:
+    return type(value).__name__, value if not isinstance(value, tuple) else tuple(map(_key, value))

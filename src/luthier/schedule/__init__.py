@@ -1,0 +1,38 @@
+"""Schedules: how far trials run. Each file but this one is one schedule, found by its name."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Iterable
+from typing import Any
+
+from luthier.contracts import Schedule
+from luthier.errors import SettingError, did_you_mean
+
+
+def schedule_of(given: str | Schedule | Iterable[Any]) -> Schedule:
+    """Return a schedule by its name; ``"median+patience"`` or a list asks several, and the first objection counts.
+
+    Raises
+    ------
+    SettingError
+        If there is none of this name.
+    """
+    if isinstance(given, str) and "+" in given:
+        given = given.split("+")
+    if isinstance(given, (list, tuple)):
+        from luthier.schedule.chain import Chain
+
+        return Chain([schedule_of(part) for part in given])
+    if not isinstance(given, str):
+        if isinstance(given, type) or not isinstance(given, Schedule):
+            raise SettingError(f"schedule= is a name or an object with grant(), promote() and judge(), got {given!r}")
+        return given
+    names = sorted(m.name for m in pkgutil.iter_modules(__path__))
+    if given in names:
+        made: Any = getattr(importlib.import_module(f"{__name__}.{given}"), "SCHEDULE", None)
+        if made is not None:
+            schedule: Schedule = made()
+            return schedule
+    raise SettingError(f"there is no schedule {given!r}{did_you_mean(given, names)}")

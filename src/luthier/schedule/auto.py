@@ -1,0 +1,5 @@
+"""The automatic choice of a schedule."""
+
+from luthier.schedule.full import Full
+
+SCHEDULE = Full

@@ -1,0 +1,91 @@
+"""The median and percentile stopping rules (Golovin et al. 2017, section 3.2.2): give up what lags behind the others."""
+
+from __future__ import annotations
+
+from bisect import insort
+
+import numpy as np
+
+from luthier.contracts import CONTINUE, Decision, Resume, Verdict
+from luthier.errors import SettingError
+from luthier.history import History
+from luthier.trial import Trial
+
+
+class Median:
+    """Stop a trial whose best loss so far is worse than a percentile of the others' best losses at the same step.
+
+    Parameters
+    ----------
+    percentile
+        50 is the median rule; 25 keeps only trials in the best quarter.
+    warmup
+        Steps during which nothing is stopped.
+    min_trials
+        How many others must have reported the same step.
+    pause
+        Pause instead of stopping, so that the trial can be resumed later.
+
+    Raises
+    ------
+    SettingError
+        If `percentile` is not between 0 and 100 or `min_trials` is below 1.
+    """
+
+    def __init__(self, percentile: float = 50.0, *, warmup: int = 1, min_trials: int = 4, pause: bool = False) -> None:
+        if not 0 < percentile < 100 or min_trials < 1:
+            raise SettingError(f"needs 0 < percentile < 100 and min_trials >= 1, got {percentile!r} and {min_trials!r}")
+        self.percentile = percentile
+        self.warmup = warmup
+        self.min_trials = min_trials
+        self.pause = pause
+        self._rows = 0
+        self._lineage: object = None
+        self._at: dict[int, list[float]] = {}  # step -> sorted best losses so far, of ended trials
+
+    def grant(self, history: History) -> int | None:
+        """No limit."""
+        return None
+
+    def promote(self, history: History) -> Resume | None:
+        """Nothing is resumed by this rule."""
+        return None
+
+    def judge(self, history: History, trial: Trial) -> Decision:
+        """Stop the trial if it lags behind the percentile of the others at this step."""
+        step = trial.steps
+        if step <= self.warmup:
+            return CONTINUE
+        losses = self._ended(history, step)
+        for other in history.live:
+            if other.number != trial.number and other.steps >= step:
+                best = dict(_best_so_far(history, other)).get(step)
+                losses = losses if best is None else sorted([*losses, best])
+        mine = _best_so_far(history, trial)
+        if len(losses) < self.min_trials or not mine:
+            return CONTINUE
+        bar = float(losses[min(int(len(losses) * self.percentile / 100), len(losses) - 1)])
+        if mine[-1][1] <= bar:
+            return CONTINUE
+        name, sign = history.metrics[0].name, history.metrics[0].sign
+        others = "half" if self.percentile == 50 else f"{self.percentile:g} %"
+        reason = f"best {name} {sign * mine[-1][1]:.4g} at step {step}; {others} of the others had {sign * bar:.4g} or better"
+        return Decision(Verdict.PAUSE if self.pause else Verdict.STOP, reason)
+
+    def _ended(self, history: History, step: int) -> list[float]:
+        ended = history.ended
+        if self._lineage is not history.lineage or self._rows > len(ended):
+            self._lineage, self._rows, self._at = history.lineage, 0, {}
+        for other in ended[self._rows :]:
+            for at, best in _best_so_far(history, other):
+                insort(self._at.setdefault(at, []), best)
+        self._rows = len(ended)
+        return self._at.get(step, [])
+
+
+def _best_so_far(history: History, trial: Trial) -> list[tuple[int, float]]:
+    steps, losses = history.loss_curve(trial)
+    return list(zip(steps.tolist(), np.minimum.accumulate(losses).tolist(), strict=True)) if len(losses) else []
+
+
+SCHEDULE = Median

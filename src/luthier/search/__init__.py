@@ -1,0 +1,31 @@
+"""Searches: what to try next. Each file but this one and `first` is one search, found by its name."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from typing import Any
+
+from luthier.contracts import Search
+from luthier.errors import SettingError, did_you_mean
+
+
+def search_of(given: str | Search) -> Search:
+    """Return a search by its name, such as ``"random"``, or the search itself.
+
+    Raises
+    ------
+    SettingError
+        If there is none of this name.
+    """
+    if not isinstance(given, str):
+        if isinstance(given, type) or not isinstance(given, Search):
+            raise SettingError(f"search= is a name or an object with propose() and describe(), got {given!r}")
+        return given
+    names = sorted(m.name for m in pkgutil.iter_modules(__path__))
+    if given in names:
+        made: Any = getattr(importlib.import_module(f"{__name__}.{given}"), "SEARCH", None)
+        if made is not None:
+            search: Search = made()
+            return search
+    raise SettingError(f"there is no search {given!r}{did_you_mean(given, names)}")

@@ -1,0 +1,103 @@
+"""The driver's lock: one process drives a study; the kernel frees the lock when that process dies, however it dies."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from luthier.errors import StoreFull, StudyBusy
+
+_HELD: set[str] = set()  # POSIX record locks do not exclude a second opener in the same process
+
+
+class DriverLock:
+    """Hold the right to drive the study in a directory.
+
+    A record lock (``fcntl.lockf``) on ``study.lock``: it is not inherited by child processes, and the kernel drops it
+    at the death of its owner, so a dead driver never blocks a study.
+
+    Parameters
+    ----------
+    directory
+        The study's directory; must exist.
+
+    Raises
+    ------
+    StudyBusy
+        If another process, or this one already, drives the study; it says who and since when.
+    StoreFull
+        If the lock file cannot be written.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        path = directory / "study.lock"
+        self._key = str(directory.resolve())
+        if self._key in _HELD:
+            raise StudyBusy(f"this process already drives the study in {directory}: close() the other one first")
+        try:
+            self._file = open(path, "a+", encoding="utf-8")  # noqa: SIM115 - held until release()
+        except OSError as error:
+            raise StoreFull(
+                f"cannot write {path}: {error.strerror}; choose a directory that you may write to"
+            ) from None
+        try:
+            fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._file.close()
+            raise StudyBusy(busy_message(directory)) from None
+        _HELD.add(self._key)
+        owner = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.time(), "command": sys.argv}
+        try:
+            self._file.truncate(0)
+            self._file.write(json.dumps(owner))
+            self._file.flush()
+        except OSError as error:
+            self.release()
+            raise StoreFull(f"cannot write {path}: {error.strerror}") from None
+
+    def release(self) -> None:
+        """Let another process drive the study."""
+        if not self._file.closed:
+            _HELD.discard(self._key)
+            self._file.close()
+
+
+def driver_of(directory: Path) -> dict[str, Any] | None:
+    """Return who drives the study (pid, host, since, command), None if nobody does."""
+    path = directory / "study.lock"
+    if str(directory.resolve()) in _HELD:
+        return _owner(path)
+    try:
+        with open(path, "r+", encoding="utf-8") as file:
+            try:
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                return _owner(path)
+    except OSError:
+        return None
+    return None
+
+
+def busy_message(directory: Path) -> str:
+    """Say who drives a study, since when, and how to read it meanwhile."""
+    owner = _owner(path=directory / "study.lock")
+    who = f"process {owner['pid']} on {owner['host']}" if "pid" in owner else "another process"
+    since = time.strftime(" since %Y-%m-%d %H:%M:%S", time.localtime(owner["since"])) if "since" in owner else ""
+    return (
+        f"{who} drives the study in {directory}{since}: wait for it, or stop it with Ctrl-C there; "
+        f"meanwhile 'luthier show {directory}' or luthier.load({str(directory)!r}) read it"
+    )
+
+
+def _owner(path: Path) -> dict[str, Any]:
+    try:
+        owner = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # being written at this moment
+        return {}
+    return owner if isinstance(owner, dict) else {}

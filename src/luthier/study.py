@@ -1,0 +1,559 @@
+"""A study: the only stateful shell. Ask for a trial, report its steps, tell its result; all of it is durable."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from luthier.budget import Budget, Spent
+from luthier.contracts import Decision, Fork, New, Proposal, Resume, Schedule, Search, Verdict
+from luthier.errors import ConfigError, LuthierError, MetricError, SettingError, StoreError, StudyMismatch
+from luthier.execute.checkpoint import files, whole
+from luthier.history import History
+from luthier.objective import Metric, metrics_of, missing, read_metrics, result_of
+from luthier.policy import Policy
+from luthier.schedule import schedule_of
+from luthier.search import search_of
+from luthier.space import Config, Space
+from luthier.spacefile import space_from_dict, space_to_dict
+from luthier.store.base import Store, StudyRecord
+from luthier.store.memory import MemoryStore
+from luthier.trial import Failure, State, Trial, move
+
+Observer = Callable[[Trial], None]
+
+
+class Study:
+    """A search for the best configuration of a space.
+
+    Parameters
+    ----------
+    space
+        What may be tried. None continues with the space that the study has.
+    minimize, maximize
+        The metrics to tune, by name; several may be given. None continues with those that the study has.
+    search, schedule
+        What to try next and how far to train: names, or objects.
+    budget
+        The total it may spend, see `luthier.Budget.of`; `ask` does not enforce it, `luthier.tune` does.
+    dir
+        Where the study is kept. An existing study is continued. None keeps it in memory.
+    name
+        For people; by default the directory's name.
+    seed
+        What all randomness derives from; drawn if not given.
+    start
+        Configurations, complete or not, to try first.
+    retries
+        How often a failed trial is tried again.
+    observers
+        Called with each trial at every change of it.
+
+    Raises
+    ------
+    SettingError
+        If an argument is not allowed.
+    StudyBusy, StudyMismatch, StoreError
+        If the study in `dir` is driven by another process, was made for other metrics, or cannot be opened.
+
+    Examples
+    --------
+    >>> import luthier as lt
+    >>> study = lt.Study(lt.Space(x=lt.Float(-1, 1)), minimize="loss", search="random", seed=1)
+    >>> for _ in range(20):
+    ...     trial = study.ask()
+    ...     _ = study.tell(trial, {"loss": trial.config["x"] ** 2})
+    >>> study.best.metrics["loss"] < 0.05
+    True
+    """
+
+    def __init__(
+        self,
+        space: Space | None,
+        *,
+        minimize: str | Iterable[str] | bool | None = None,
+        maximize: str | Iterable[str] | bool | None = None,
+        search: str | Search = "auto",
+        schedule: str | Schedule | Iterable[Any] = "auto",
+        budget: Any = None,
+        dir: str | os.PathLike[str] | None = None,
+        name: str | None = None,
+        seed: int | None = None,
+        start: Iterable[Mapping[str, Any]] = (),
+        retries: int = 0,
+        observers: Iterable[Observer] = (),
+    ) -> None:
+        if space is not None and not isinstance(space, Space):
+            raise SettingError(f"space= is a luthier.Space, got {type(space).__name__}: write Space({{...}})")
+        if seed is not None and (isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0):
+            raise SettingError(f"seed= is a whole number from 0 up, got {seed!r}")
+        self.policy = Policy(search_of(search), schedule_of(schedule))
+        self.budget = Budget.of(budget)
+        self.retries = retries
+        self.notices: list[str] = []
+        self.dir = None if dir is None else Path(dir)
+        self._scratch: tempfile.TemporaryDirectory[str] | None = None
+        self._observers = tuple(observers)
+        self._store: Store = MemoryStore() if self.dir is None else _sqlite(self.dir)
+        try:
+            wanted = metrics_of(minimize, maximize) if minimize or maximize or space is not None else ()
+            self._record = self._settle(space, wanted, seed, name, _told(search, schedule, budget))
+            self._restore(space or space_from_dict(self._record.space))
+            self._enqueue_start(start)
+        except BaseException:
+            self._store.close()
+            raise
+        self._store.drive()
+
+    @classmethod
+    def load(cls, dir: str | os.PathLike[str]) -> Study:
+        """Open a study for reading, whether or not it is being driven.
+
+        Raises
+        ------
+        StoreError
+            If there is none, or it cannot be read.
+        """
+        study = cls.__new__(cls)
+        study.dir, study.notices, study._observers, study.retries = Path(dir), [], (), 0
+        study._scratch = None
+        study.policy, study.budget = Policy(search_of("random"), schedule_of("full")), Budget()
+        study._store = _sqlite(study.dir, readonly=True)
+        try:
+            record = study._store.load()
+            if record is None:
+                raise StoreError(f"the study in {dir} is empty: it is being created, or was cut off")
+            study._record = record
+            settings = record.settings.get("budget")
+            study.budget = Budget.of(settings)
+            study._restore(space_from_dict(record.space), readonly=True)
+        except BaseException:
+            study._store.close()
+            raise
+        return study
+
+    # -- what there is -----------------------------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self._record.name
+
+    @property
+    def record(self) -> StudyRecord:
+        """Its record in the store."""
+        return self._record
+
+    @property
+    def space(self) -> Space:
+        """Its present space."""
+        return self.history.space
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """The metrics to tune."""
+        return self.history.metrics
+
+    @property
+    def seed(self) -> int:
+        """What all its randomness derives from."""
+        return self._record.seed
+
+    @property
+    def trials(self) -> list[Trial]:
+        """All trials, by number."""
+        return self.history.trials
+
+    @property
+    def best(self) -> Trial | None:
+        """The best trial by the first metric, None before there is one."""
+        return self.history.best
+
+    @property
+    def best_trials(self) -> list[Trial]:
+        """The trials that no other beats in every metric; with one metric, the best."""
+        ended = self.history.losses
+        rows = np.flatnonzero(~np.isnan(ended).any(axis=1))
+        losses = ended[rows]
+        front = [
+            int(r)
+            for r, mine in zip(rows, losses, strict=True)
+            if not ((losses <= mine).all(axis=1) & (losses < mine).any(axis=1)).any()
+        ]
+        return sorted((self.history.ended[r] for r in front), key=lambda t: t.number)
+
+    @property
+    def spent(self) -> Spent:
+        """What it has spent so far, in all sessions."""
+        return Spent(self._begun, self._steps, self._store.spent_seconds())
+
+    def path(self, trial: Trial | int) -> Path:
+        """Return the directory of a trial's log, checkpoints and artifacts.
+
+        A study in memory has a temporary one, which goes with it.
+        """
+        number = trial if isinstance(trial, int) else trial.number
+        if self.dir is None and self._scratch is None:
+            self._scratch = tempfile.TemporaryDirectory(prefix="luthier-")
+        root = self.dir if self.dir is not None else Path(self._scratch.name)  # type: ignore[union-attr]
+        return root / "trials" / f"{number:05d}"
+
+    def checkpoint(self, trial: Trial | int | None = None) -> Path | None:
+        """Return the file of a trial's best checkpoint, or of its latest; None if it kept nothing.
+
+        Parameters
+        ----------
+        trial
+            The trial or its number; by default the best one.
+        """
+        chosen = self.best if trial is None else self.history.trial(trial if isinstance(trial, int) else trial.number)
+        if chosen is None:
+            return None
+        found = {step: file for step, file in files(self.path(chosen) / "checkpoints").items() if whole(file)}
+        steps, losses = self.history.loss_curve(chosen)
+        best = int(steps[np.argmin(losses)]) if len(losses) else 0
+        return found.get(best) or (found[max(found)] if found else None)
+
+    # -- ask, report, tell -------------------------------------------------------------------------------------------
+
+    def ask(self, *, new: bool = True) -> Trial | None:
+        """Return the next trial to run: interrupted ones first, then queued ones, then what the policy wants.
+
+        Parameters
+        ----------
+        new
+            False only goes on with trials that were started before.
+
+        Returns
+        -------
+        Trial or None
+            A running trial; ``steps`` above zero means that it goes on from there. None if there is nothing to run
+            now: the space is exhausted, or the search waits for results.
+        """
+        if self._ready and (new or self.history.trial(self._ready[0]).started is not None):
+            return self._run(self.history.trial(self._ready.popleft()))
+        if not new:
+            promoted = self.policy.schedule.promote(self.history)
+            return self._accept(promoted, 0, 0) if promoted else None
+        number = self.history.began
+        rng = np.random.default_rng((self.seed, number))
+        seed = int(rng.integers(2**31))
+        proposals = self.policy.propose(self.history, 1, rng)
+        return self._accept(proposals[0], number, seed) if proposals else None
+
+    def report(
+        self, trial: Trial | int, metrics: Any, *, step: int | None = None, seconds: float | None = None
+    ) -> Decision:
+        """Report the metrics of one step of a running trial, and learn whether to go on.
+
+        Parameters
+        ----------
+        trial
+            The trial or its number.
+        metrics
+            A number or a mapping of name to number.
+        step
+            Steps done so far, from 1; by default one more than before.
+        seconds
+            How long the trial has run; by default since it was started.
+
+        Returns
+        -------
+        Decision
+            ``verdict`` is CONTINUE, PAUSE, STOP or FINISH.
+
+        Raises
+        ------
+        MetricError
+            If a metric is no number, or a wanted one is not finite.
+        TrialStateError
+            If the trial is not running.
+        """
+        before = self._running(trial)
+        new = read_metrics(metrics, self.metrics)
+        step = before.steps + 1 if step is None else step
+        if step < max(before.steps, 1):
+            raise MetricError(Failure("type", f"steps rise: step {step} was reported after step {before.steps}"))
+        after = replace(
+            before,
+            curve=before.curve.append(step, new),
+            metrics=result_of(before.metrics, new, self.metrics),
+            seconds=self._elapsed(before) if seconds is None else seconds,
+        )
+        self._store.report(after.number, step, new, after.seconds)
+        self._steps += step - before.steps
+        self._note(after)
+        decision = self.policy.judge(self.history, after)
+        if decision.verdict is Verdict.CONTINUE and after.grant is not None and step >= after.grant:
+            return Decision(Verdict.PAUSE, f"reached step {step}, as far as it was granted")
+        return decision
+
+    def tell(self, trial: Trial | int, metrics: Any = None, *, seconds: float | None = None) -> Trial:
+        """End a running trial with its result.
+
+        Parameters
+        ----------
+        trial
+            The trial or its number.
+        metrics
+            A number, a mapping, None (what was reported counts), a `Failure` or an exception. Metrics that cannot be
+            used make it a failed trial.
+        seconds
+            How long it ran; by default since it was started.
+
+        Returns
+        -------
+        Trial
+            As recorded: done, failed, or waiting for another attempt.
+        """
+        before = self._running(trial)
+        if isinstance(metrics, BaseException):
+            metrics = Failure("exception", f"{type(metrics).__name__}: {metrics}")
+        if isinstance(metrics, Failure):
+            return self._fail(before, metrics, seconds)
+        try:
+            result = before.metrics if metrics is None else {**before.metrics, **read_metrics(metrics, self.metrics)}
+        except MetricError as error:
+            return self._fail(before, error.failure, seconds)
+        for metric in self.metrics:
+            if metric.name not in result:
+                return self._fail(before, missing(metric.name, result), seconds)
+        return self._end(before, State.DONE, seconds, metrics=result)
+
+    def stop(
+        self, trial: Trial | int, reason: str = "", *, finished: bool = False, seconds: float | None = None
+    ) -> Trial:
+        """End a running trial early; its result so far counts. `finished` makes it done instead of stopped."""
+        before = self._running(trial)
+        for metric in self.metrics:
+            if metric.name not in before.metrics:
+                return self._fail(before, missing(metric.name, before.metrics), seconds)
+        return self._end(before, State.DONE if finished else State.STOPPED, seconds, reason=reason)
+
+    def pause(self, trial: Trial | int, *, hold: bool = True, seconds: float | None = None) -> Trial:
+        """Pause a running trial at its last checkpoint.
+
+        `hold` leaves it to the schedule to resume it; otherwise it counts as interrupted and the study goes on with it
+        first.
+        """
+        before = self._running(trial)
+        grant = before.steps if hold else before.grant
+        after = move(before, State.PAUSED, grant=grant, seconds=self._elapsed(before) if seconds is None else seconds)
+        return self._interrupted(after)
+
+    def release(self, trial: Trial | int) -> Trial:
+        """Give a running trial back: it waits, and starts again from its last checkpoint, or from the beginning."""
+        return self._interrupted(move(self._running(trial), State.WAITING))
+
+    def rewind(self, trial: Trial | int, step: int) -> Trial:
+        """Tell that a running trial goes on from step `step`: later steps of its curve are dropped."""
+        before = self._running(trial)
+        if step >= before.steps:
+            return before
+        curve, result = before.curve.upto(step), dict[str, float]()
+        for _, metrics in curve:
+            result = result_of(result, metrics, self.metrics)
+        self._steps -= before.steps - curve.last_step
+        after = replace(before, curve=curve, metrics=result)
+        self._store.update(after)
+        return self._note(after)
+
+    def enqueue(self, config: Mapping[str, Any], *, tags: Iterable[str] = (), note: str = "") -> Trial:
+        """Queue a configuration, complete or not, to be tried next; what is missing takes its prior or is drawn.
+
+        Raises
+        ------
+        ConfigError
+            If the space does not hold it.
+        """
+        return self._queue(config, origin="queue", tags=tuple(tags), note=note)
+
+    def annotate(self, trial: Trial | int, *, tags: Iterable[str] | None = None, note: str | None = None) -> Trial:
+        """Replace the tags or the note of a trial."""
+        before = self.history.trial(trial if isinstance(trial, int) else trial.number)
+        after = replace(
+            before, tags=before.tags if tags is None else tuple(tags), note=before.note if note is None else note
+        )
+        self._store.update(after)
+        self._rebuild(self.space)
+        return after
+
+    def flush(self) -> None:
+        """Write reports that are still waiting for their group."""
+        self._store.flush()
+
+    def close(self) -> None:
+        """Interrupt what runs, write everything and let other processes drive the study."""
+        for trial in self.history.live:
+            if trial.state is State.RUNNING and not self._readonly:
+                self.release(trial)
+        self._store.close()
+
+    def __enter__(self) -> Study:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        states = [t.state for t in self.history.trials]
+        counts = ", ".join(f"{states.count(s)} {s}" for s in State if s in states) or "no trials yet"
+        where = "in memory" if self.dir is None else f"in {self.dir}"
+        return f"Study {self.name!r} {where}: {counts}"
+
+    # -- inside ------------------------------------------------------------------------------------------------------
+
+    def _settle(
+        self, space: Space | None, wanted: tuple[Metric, ...], seed: int | None, name: str | None, told: dict[str, Any]
+    ) -> StudyRecord:
+        """Create the record of a new study, or check the arguments against the study that is there."""
+        there = self._store.load()
+        if there is None and (space is None or not wanted):
+            raise StoreError(f"there is no study in {self.dir} to continue: give it a space and a metric")
+        pairs = tuple((m.name, "maximize" if m.maximize else "minimize") for m in wanted)
+        if there is None:
+            assert space is not None
+            name = name or (self.dir.name if self.dir else "study")
+            seed = int.from_bytes(os.urandom(4), "big") if seed is None else int(seed)
+            record = StudyRecord(name, space_to_dict(space), pairs, seed, time.time(), tuple(sys.argv), told)
+        else:
+            if pairs and pairs != there.metrics:
+                said = [" and ".join(f"{way} {metric}" for metric, way in p) for p in (there.metrics, pairs)]
+                raise StudyMismatch(f"the study in {self.dir} is to {said[0]}, not to {said[1]}: use another dir=")
+            if seed is not None and seed != there.seed:
+                self.notices.append(f"seed={seed} is ignored: the study began with seed {there.seed}")
+            new_space = there.space if space is None else space_to_dict(space)
+            record = replace(there, space=new_space, settings={**there.settings, **told})
+            if new_space != there.space:
+                self.notices.append("the space has changed: earlier trials are read in the new one")
+        if record != there:
+            self._store.save(record)
+        return record
+
+    def _restore(self, space: Space, *, readonly: bool = False) -> None:
+        """Read the trials back; what a dead driver left running waits or is paused."""
+        self._readonly = readonly
+        self.history = History(space, ())
+        self._rebuild(space)
+        if self.history.outside:
+            self.notices.append(
+                f"{len(self.history.outside)} earlier trials are outside of the space as it is now; they are kept for "
+                "the record, and the search does not see them"
+            )
+        self._steps = sum(t.steps for t in self.history.trials)
+        self._begun = sum(1 for t in self.history.trials if t.started is not None)
+        self._ready: deque[int] = deque()
+        if readonly:
+            return
+        for trial in reversed(self.history.live):
+            if trial.state is State.RUNNING:
+                self._interrupted(move(trial, State.WAITING))
+            elif trial.unfinished:
+                self._ready.appendleft(trial.number)
+
+    def _rebuild(self, space: Space) -> None:
+        metrics = tuple(Metric(name, direction == "maximize") for name, direction in self._record.metrics)
+        planned = int(self.budget.trials) if np.isfinite(self.budget.trials) else None
+        self.history = History.of(space, metrics, self._store.trials(), seed=self.seed, planned=planned)
+
+    def _enqueue_start(self, start: Iterable[Mapping[str, Any]]) -> None:
+        there = [t.config for t in self.history.trials if t.origin == "start"]
+        for partial in start:
+            if not any(partial.items() <= config.items() for config in there):
+                self._queue(partial, origin="start")
+
+    def _queue(self, config: Mapping[str, Any], *, origin: str, tags: tuple[str, ...] = (), note: str = "") -> Trial:
+        if not isinstance(config, Mapping):
+            raise ConfigError(f"a configuration is a mapping of name to value, got {config!r}")
+        number = self.history.began
+        rng = np.random.default_rng((self.seed, number))
+        seed, whole = int(rng.integers(2**31)), self.space.complete(config, rng)
+        reason = "a starting point" if origin == "start" else "put in the queue by hand"
+        trial = Trial(number, whole, seed=seed, origin=origin, reason=reason, tags=tags, note=note)
+        self._store.begin(trial)
+        self._ready.append(number)
+        return self._note(trial)
+
+    def _accept(self, proposal: Proposal, number: int, seed: int) -> Trial:
+        """Start what the policy proposed."""
+        if isinstance(proposal, Resume):
+            trial = self.history.trial(proposal.number)
+            return self._run(replace(trial, grant=proposal.grant, reason=proposal.reason or trial.reason))
+        parent = proposal.number if isinstance(proposal, Fork) else None
+        origin = proposal.origin if isinstance(proposal, New) else "search"
+        config: Config = proposal.config
+        trial = Trial(
+            number, config, State.RUNNING, seed, grant=proposal.grant, parent=parent, origin=origin,
+            reason=proposal.reason, started=time.time(),
+        )  # fmt: skip
+        self._store.begin(trial)
+        self._begun += 1
+        return self._note(trial)
+
+    def _run(self, trial: Trial) -> Trial:
+        if trial.started is None:
+            self._begun += 1
+        running = move(trial, State.RUNNING, started=time.time() if trial.started is None else trial.started)
+        self._store.update(running)
+        return self._note(running)
+
+    def _fail(self, trial: Trial, failure: Failure, seconds: float | None) -> Trial:
+        if trial.attempt < self.retries:
+            return self._interrupted(move(trial, State.WAITING, attempt=trial.attempt + 1, failure=failure))
+        return self._end(trial, State.FAILED, seconds, failure=failure)
+
+    def _end(self, trial: Trial, state: State, seconds: float | None, **changes: Any) -> Trial:
+        ran = self._elapsed(trial) if seconds is None else seconds
+        changes = {k: v for k, v in changes.items() if v or k != "reason"}
+        ended = move(trial, state, seconds=ran, ended=time.time(), **changes)
+        self._store.end(ended)
+        return self._note(ended)
+
+    def _interrupted(self, trial: Trial) -> Trial:
+        self._store.update(trial)
+        if trial.unfinished:
+            self._ready.appendleft(trial.number)
+        return self._note(trial)
+
+    def _note(self, trial: Trial) -> Trial:
+        self.history = self.history.record(trial)
+        for observe in self._observers:
+            observe(trial)
+        return trial
+
+    def _running(self, trial: Trial | int) -> Trial:
+        number = trial if isinstance(trial, int) else trial.number
+        try:
+            known = self.history.trial(number)
+        except KeyError:
+            raise LuthierError(f"the study has no trial {number}") from None
+        return known if known.state is State.RUNNING else move(known, State.RUNNING)  # raises, or resumes by hand
+
+    def _elapsed(self, trial: Trial) -> float:
+        return max(trial.seconds, time.time() - (trial.started or time.time()))
+
+
+def load(dir: str | os.PathLike[str]) -> Study:
+    """Open a study for reading, whether or not it is being driven; see `Study.load`."""
+    return Study.load(dir)
+
+
+def _sqlite(directory: Path, *, readonly: bool = False) -> Store:
+    from luthier.store.sqlite import SqliteStore  # sqlite3 is loaded only where it is needed
+
+    return SqliteStore(directory, readonly=readonly)
+
+
+def _told(search: Any, schedule: Any, budget: Any) -> dict[str, Any]:
+    """Describe the settings for the record, as far as they are plain."""
+    told = {"search": search, "schedule": schedule, "budget": budget}
+    return {n: v for n, v in told.items() if isinstance(v, (str, int, float, dict)) and not isinstance(v, bool)}

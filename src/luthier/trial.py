@@ -1,0 +1,243 @@
+"""Trials: frozen records of one configuration, and the one table of what may become what."""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from luthier.errors import TrialStateError
+
+
+class State(StrEnum):
+    """Where a trial stands."""
+
+    WAITING = "waiting"  # has a configuration and runs as soon as a worker is free
+    RUNNING = "running"
+    PAUSED = "paused"  # can be resumed from its last checkpoint
+    DONE = "done"
+    STOPPED = "stopped"  # given up by the schedule; its result so far counts
+    FAILED = "failed"
+
+    @property
+    def ended(self) -> bool:
+        """Whether no other state can follow."""
+        return not NEXT[self]
+
+
+NEXT: dict[State, frozenset[State]] = {
+    State.WAITING: frozenset({State.RUNNING, State.FAILED, State.STOPPED}),
+    State.RUNNING: frozenset({State.WAITING, State.PAUSED, State.DONE, State.STOPPED, State.FAILED}),
+    State.PAUSED: frozenset({State.WAITING, State.RUNNING, State.DONE, State.STOPPED, State.FAILED}),
+    State.DONE: frozenset(),
+    State.STOPPED: frozenset(),
+    State.FAILED: frozenset(),
+}
+
+FailureKind = Literal["exception", "nan", "type", "missing", "timeout", "memory", "signal", "exit"]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a trial failed.
+
+    Parameters
+    ----------
+    kind
+        ``exception`` (the objective raised), ``nan`` (a metric was NaN or infinite), ``type`` (a metric was no
+        number), ``missing`` (a metric was not reported), ``timeout``, ``memory``, ``signal`` (the worker was killed)
+        or ``exit`` (it ended by itself).
+    message
+        One line.
+    traceback
+        The last lines of the traceback, or of what the worker printed.
+    """
+
+    kind: FailureKind
+    message: str
+    traceback: str = ""
+
+
+class Curve:
+    """Metrics by step, append-only; appending returns a new curve that shares the storage.
+
+    Steps rise; a metric that was not reported at a step is NaN there.
+    """
+
+    __slots__ = ("_columns", "_n", "_steps")
+
+    def __init__(self) -> None:
+        self._steps = array("q")
+        self._columns: dict[str, array[float]] = {}
+        self._n = 0
+
+    @property
+    def last_step(self) -> int:
+        """The highest step, 0 for an empty curve."""
+        return self._steps[self._n - 1] if self._n else 0
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The metrics seen."""
+        return tuple(self._columns)
+
+    def append(self, step: int, metrics: Mapping[str, float]) -> Curve:
+        """Return the curve with one more step; a step that is already there is merged into.
+
+        Raises
+        ------
+        ValueError
+            If `step` is lower than the last one.
+        """
+        last = self.last_step
+        if step == last and self._n:
+            return self.upto(step - 1).append(step, {**self.at(step), **metrics})
+        if step < last:
+            raise ValueError(f"steps rise: {step} was reported after {last}")
+        new = self if self._n == len(self._steps) else self.upto(last)
+        columns = new._columns
+        if not columns.keys() >= metrics.keys():
+            columns = {**columns, **{m: array("d", [math.nan]) * new._n for m in metrics if m not in columns}}
+        new._steps.append(step)
+        for name, column in columns.items():
+            column.append(metrics.get(name, math.nan))
+        return _curve(new._steps, columns, new._n + 1)
+
+    def upto(self, step: int) -> Curve:
+        """Return a copy without the steps after `step`."""
+        n = int(np.searchsorted(self.steps, step, side="right"))
+        return _curve(self._steps[:n], {name: column[:n] for name, column in self._columns.items()}, n)
+
+    def at(self, step: int) -> dict[str, float]:
+        """Return the metrics at a step, without those missing there; KeyError if the step was not reported."""
+        i = int(np.searchsorted(self.steps, step))
+        if i == self._n or self._steps[i] != step:
+            raise KeyError(step)
+        return {name: column[i] for name, column in self._columns.items() if not math.isnan(column[i])}
+
+    @property
+    def steps(self) -> NDArray[np.int64]:
+        """The steps, (n,)."""
+        return np.frombuffer(self._steps[: self._n], dtype=np.int64) if self._n else np.empty(0, np.int64)
+
+    def values(self, name: str) -> NDArray[np.float64]:
+        """The values of one metric, (n,), NaN where missing."""
+        if name not in self._columns:
+            return np.full(self._n, math.nan)
+        return np.frombuffer(self._columns[name][: self._n]) if self._n else np.empty(0)
+
+    def __len__(self) -> int:
+        return self._n
+
+    def __iter__(self) -> Iterator[tuple[int, dict[str, float]]]:
+        for i in range(self._n):
+            row = {name: column[i] for name, column in self._columns.items() if not math.isnan(column[i])}
+            yield self._steps[i], row
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Curve) and list(self) == list(other)
+
+    def __hash__(self) -> int:
+        return hash((self._n, self.last_step))
+
+    def __repr__(self) -> str:
+        return f"Curve({self._n} steps of {', '.join(self.names) or 'nothing'})"
+
+    def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
+        n = self._n
+        return _curve, (self._steps[:n], {name: column[:n] for name, column in self._columns.items()}, n)
+
+
+def _curve(steps: array[int], columns: dict[str, array[float]], n: int) -> Curve:
+    curve = Curve.__new__(Curve)
+    curve._steps, curve._columns, curve._n = steps, columns, n
+    return curve
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One configuration and all that is known about it.
+
+    Parameters
+    ----------
+    number
+        Its place in the study, from 0.
+    config
+        Parameter values; inactive parameters are left out.
+    state
+        See `State`.
+    seed
+        What its random numbers derive from, in [0, 2**31).
+    curve
+        Metrics by step.
+    metrics
+        Its result so far: the metrics of its best step (with several metrics to tune: of its last step), overridden
+        by what the objective returned.
+    seconds
+        How long it ran, all attempts together.
+    grant
+        The step it may run to; None is to its end.
+    parent
+        The trial it was forked from.
+    origin
+        ``search``, ``prior`` (the believed configuration), ``start`` (a starting point) or ``queue`` (by hand).
+    reason
+        Why it was proposed, or why it was stopped.
+    failure
+        Why it failed, if it did; of a retried trial, why the attempt before failed.
+    attempt
+        0, and one more for each retry.
+    started, ended
+        Seconds since the epoch; None if it has not.
+    tags, note
+        Yours.
+    """
+
+    number: int
+    config: dict[str, Any]
+    state: State = State.WAITING
+    seed: int = 0
+    curve: Curve = field(default_factory=Curve)
+    metrics: dict[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+    grant: int | None = None
+    parent: int | None = None
+    origin: str = "search"
+    reason: str = ""
+    failure: Failure | None = None
+    attempt: int = 0
+    started: float | None = None
+    ended: float | None = None
+    tags: tuple[str, ...] = ()
+    note: str = ""
+
+    @property
+    def steps(self) -> int:
+        """The last step it reported."""
+        return self.curve.last_step
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether it was interrupted before it reached its grant, so that the study goes on with it first."""
+        waiting = self.state is State.WAITING
+        return waiting or (self.state is State.PAUSED and (self.grant is None or self.steps < self.grant))
+
+
+def move(trial: Trial, state: State, **changes: Any) -> Trial:
+    """Return the trial in another state.
+
+    Raises
+    ------
+    TrialStateError
+        If `NEXT` does not allow the step.
+    """
+    if state not in NEXT[trial.state]:
+        allowed = ", ".join(sorted(NEXT[trial.state])) or "nothing else"
+        raise TrialStateError(f"trial {trial.number} is {trial.state}; it cannot become {state}, only {allowed}")
+    return replace(trial, state=state, **changes)

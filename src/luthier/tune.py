@@ -1,0 +1,368 @@
+"""The loop: ask, run, report, tell, until the budget is used up."""
+
+from __future__ import annotations
+
+import math
+import os
+import shlex
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any, Literal
+
+from luthier.budget import clock, duration_s, size_bytes
+from luthier.contracts import Decision, Schedule, Search, Verdict
+from luthier.errors import AllTrialsFailed, MetricError, SettingError
+from luthier.execute.base import Executor, Limits, Outcome, Ticket
+from luthier.execute.run import RunEnded
+from luthier.objective import objective_of
+from luthier.space import Space
+from luthier.study import Observer, Study
+from luthier.trial import Failure, State, Trial
+from luthier.view.base import Snapshot, View, view_of
+
+_GRACE_S = 10.0  # how long running trials get to reach a checkpoint when the study is to end
+_POLL_S = 0.25
+_HOPELESS = 5  # so many failures and nothing else: stop and show why
+
+
+def tune(
+    objective: Callable[..., Any],
+    space: Space,
+    *,
+    minimize: str | Iterable[str] | bool | None = None,
+    maximize: str | Iterable[str] | bool | None = None,
+    budget: Any = None,
+    search: str | Search = "auto",
+    schedule: str | Schedule | Iterable[Any] = "auto",
+    workers: int | Literal["auto"] = "auto",
+    dir: str | os.PathLike[str] | None = None,
+    name: str | None = None,
+    seed: int | None = None,
+    start: Iterable[Mapping[str, Any]] = (),
+    retries: int = 0,
+    timeout: float | str | None = None,
+    memory: int | str | None = None,
+    checkpoints: Literal["best", "latest", "all"] = "best",
+    ordered: bool = False,
+    observers: Iterable[Observer] = (),
+    view: Literal["auto", "live", "plain", "none"] | View = "auto",
+) -> Study:
+    """Find the configuration of `space` for which `objective` is best.
+
+    Parameters
+    ----------
+    objective
+        A function of the space's parameters by name, or of one dict; it may take ``run`` (`luthier.Run`). It returns a
+        number or a dict of metrics, or reports them by step, or is a generator that yields them.
+    space
+        What may be tried.
+    minimize, maximize
+        The metrics to tune, by name; ``True`` stands for the one number that the objective returns.
+    budget
+        The total to spend, such as ``"20m"``, ``50`` (trials), ``"500 steps"`` or a mapping of several; see
+        `luthier.Budget.of`. What the study in `dir` has spent before counts. None runs until the search has nothing
+        left, as a grid.
+    search, schedule
+        What to try next, and how far to train.
+    workers
+        How many worker processes; 0 runs in this process; ``"auto"`` takes one per GPU, or per two processors.
+    dir
+        Where to keep the study; an existing one is continued. None keeps it in memory.
+    name, seed, start, retries, observers
+        See `luthier.Study`.
+    timeout
+        The most that one trial may take, in seconds or as ``"10m"``.
+    memory
+        The most that one trial may use, in bytes or as ``"4GB"``.
+    checkpoints
+        Which checkpoints of each trial stay: the latest and the best, only the latest, or all.
+    ordered
+        Same seed and same number of workers: the same configurations and results, whatever the timing. Costs waiting
+        where trials differ in speed.
+    view
+        What to show: ``"live"``, ``"plain"`` lines, ``"none"``, or a choice by the terminal.
+
+    Returns
+    -------
+    Study
+        Closed: to read. To go on, call `tune` again with the same `dir` and a larger budget.
+
+    Raises
+    ------
+    SettingError, ObjectiveError, StoreError
+        If an argument does not fit, before anything runs.
+    AllTrialsFailed
+        If the first trials all fail; the message has the last traceback.
+
+    Examples
+    --------
+    >>> import luthier as lt
+    >>> space = lt.Space(x=lt.Float(-5, 5), y=lt.Float(-5, 5))
+    >>> study = lt.tune(lambda x, y: (x - 1) ** 2 + y**2, space, minimize=True, budget=30, workers=0, view="none")
+    >>> len(study.trials)
+    30
+    """
+    call = objective_of(objective, space.names if isinstance(space, Space) else ())
+    slots = _slots(workers)
+    limits = Limits(
+        None if timeout is None else duration_s(timeout), None if memory is None else size_bytes(memory), checkpoints
+    )
+    if checkpoints not in ("best", "latest", "all"):
+        raise SettingError(f"checkpoints= is 'best', 'latest' or 'all', got {checkpoints!r}")
+    shown = view_of(view)
+    study = Study(
+        space, minimize=minimize, maximize=maximize, search=search, schedule=schedule, budget=budget, dir=dir,
+        name=name, seed=seed, start=start, retries=retries, observers=(*observers, shown.changed),
+    )  # fmt: skip
+    with study:
+        executor: Executor
+        if slots == 0:
+            from luthier.execute.inline import InlineExecutor
+
+            executor = InlineExecutor(call, study.metrics, limits)
+        else:
+            from luthier.execute.local import LocalExecutor
+
+            executor = LocalExecutor(call, study.metrics, limits, slots=slots, ordered=ordered)
+        loop = _Loop(study, executor, shown)
+        try:
+            loop.run()
+        finally:
+            executor.close()
+    return study
+
+
+class _Loop:
+    """Drives one study with one executor; hears what its runs report."""
+
+    def __init__(self, study: Study, executor: Executor, view: View) -> None:
+        self._study = study
+        self._executor = executor
+        self._view = view
+        self._ending = ""  # why nothing new is started
+        self._ended_at = math.inf
+        self._before: dict[int, float] = {}  # running trial -> seconds of its earlier runs
+        self._cut: set[int] = set()  # interrupted by us, not paused by the schedule
+        self._broken: dict[int, Failure] = {}
+        self._results = 0
+        self._failures = 0
+        self._busy = False  # a signal must not break off what is being written
+        self._pending: BaseException | None = None
+        left = study.budget.left(study.spent)
+        self._deadline = time.monotonic() + left.seconds
+        self._grace_s = min(_GRACE_S, max(0.5, 0.05 * study.budget.seconds))
+
+    # -- the loop ----------------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Run until the budget is used up, nothing is left to try, or somebody interrupts."""
+        study = self._study
+        self._view.begin(self._snapshot)
+        try:
+            self._greet()
+            with self._signals():
+                while self._fill():
+                    for outcome in self._executor.poll(self, self._patience()):
+                        self._settle(outcome)
+                    study.flush()
+                    self._check_end()
+        except KeyboardInterrupt:
+            self._ending = self._ending or "interrupted"
+            self._view.say("stopped at once; trials that ran start again from their last checkpoint")
+            if threading.current_thread() is not threading.main_thread():
+                raise
+        finally:
+            for number in self._before:
+                if study.history.trial(number).state is State.RUNNING:
+                    study.release(number)
+            study.flush()
+            self._view.close()
+        self._goodbye()
+
+    def _fill(self) -> bool:
+        """Start what may be started; False when nothing runs and nothing will."""
+        self._check_budget()
+        while self._executor.free and not self._ending:
+            spent = self._study.spent.trials
+            trial = self._study.ask(new=spent < self._study.budget.trials)
+            if trial is None:
+                break
+            self._before[trial.number] = trial.seconds
+            self._executor.submit(self._ticket(trial))
+        return bool(self._before)
+
+    def _ticket(self, trial: Trial) -> Ticket:
+        parent = None if trial.parent is None else str(self._study.path(trial.parent))
+        return Ticket(trial.number, trial.config, trial.seed, str(self._study.path(trial)), trial.steps, parent)
+
+    def _settle(self, outcome: Outcome) -> None:
+        """Write down how a run ended."""
+        study, number = self._study, outcome.number
+        seconds = self._before.pop(number) + outcome.seconds
+        broken = self._broken.pop(number, None) or outcome.failure
+        if broken is not None:
+            trial = study.tell(number, broken, seconds=seconds)
+        elif outcome.kind == "paused":
+            trial = study.pause(number, hold=number not in self._cut, seconds=seconds)
+        elif outcome.kind == "interrupted":
+            trial = study.release(number)
+        elif outcome.kind in ("stopped", "finished"):
+            trial = study.stop(number, outcome.reason, finished=outcome.kind == "finished", seconds=seconds)
+        else:
+            trial = study.tell(number, outcome.result, seconds=seconds)
+        self._cut.discard(number)
+        self._count(trial)
+
+    def _count(self, trial: Trial) -> None:
+        """Stop when the first trials all fail."""
+        self._results += trial.state in (State.DONE, State.STOPPED, State.PAUSED)
+        self._failures += trial.state is State.FAILED
+        if not self._results and self._failures >= max(_HOPELESS, self._executor.slots + 1):
+            assert trial.failure is not None
+            raise AllTrialsFailed(
+                f"the first {self._failures} trials all failed; the last with "
+                f"{trial.failure.kind}: {trial.failure.message}\n{trial.failure.traceback}".rstrip()
+            )
+
+    # -- what runs report (a luthier.execute.base.Listener) ----------------------------------------------------------
+
+    def restarted(self, number: int, step: int, reports: list[tuple[int, dict[str, float]]]) -> None:
+        """Bring the curve to where the checkpoint stands: cut it, or add what the checkpoint knows more."""
+        with self._undisturbed():
+            trial = self._study.rewind(number, step)
+            for at, metrics in reports:
+                if trial.steps < at <= step:
+                    self._study.report(number, metrics, step=at, seconds=trial.seconds)
+
+    def reported(self, number: int, step: int, metrics: Mapping[str, float], seconds: float) -> Decision:
+        """Record a report and decide."""
+        with self._undisturbed():
+            try:
+                decision = self._study.report(number, metrics, step=step, seconds=self._before[number] + seconds)
+            except MetricError as error:
+                self._broken[number] = error.failure
+                return Decision(Verdict.STOP, error.failure.message)
+            self._check_budget()
+        if self._ending and decision.verdict is Verdict.CONTINUE:
+            self._cut.add(number)
+            return Decision(Verdict.PAUSE, self._ending)
+        return decision
+
+    # -- when to end -------------------------------------------------------------------------------------------------
+
+    def _check_budget(self) -> None:
+        left = self._study.budget.left(self._study.spent)
+        if left.seconds <= 0 or left.steps <= 0:
+            self._end(f"the budget of {self._study.budget} is used up")
+
+    def _end(self, why: str) -> None:
+        if not self._ending:
+            self._ending, self._ended_at = why, time.monotonic()
+
+    def _check_end(self) -> None:
+        """Kill what has not reached a checkpoint in time."""
+        if self._ending and time.monotonic() > self._ended_at + self._grace_s:
+            for number in list(self._before):
+                self._executor.kill(number)
+
+    def _patience(self) -> float:
+        now = time.monotonic()
+        return max(0.0, min(_POLL_S, self._deadline - now)) if now < self._deadline else _POLL_S
+
+    @contextmanager
+    def _undisturbed(self) -> Iterator[None]:
+        """Let a signal wait until what is being written is written."""
+        self._busy = True
+        try:
+            yield
+        finally:
+            self._busy = False
+        if self._pending is not None:
+            pending, self._pending = self._pending, None
+            raise pending
+
+    def _break_off(self, error: BaseException) -> None:
+        if self._busy:
+            self._pending = error
+        else:
+            raise error
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        """Ctrl-C or SIGTERM once: end cleanly; twice: at once. In this process, the deadline breaks a trial off."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def on_stop(number: int, _: FrameType | None) -> None:
+            if self._ending == "interrupted":
+                self._break_off(KeyboardInterrupt())
+                return
+            self._ending, self._ended_at = "interrupted", time.monotonic()
+            self._view.say("stopping at the next report of each running trial; Ctrl-C again stops at once")
+
+        def on_alarm(_: int, __: FrameType | None) -> None:
+            self._end(f"the budget of {self._study.budget} is used up")
+            self._break_off(RunEnded())
+
+        before = {s: signal.signal(s, on_stop) for s in (signal.SIGINT, signal.SIGTERM)}
+        if self._executor.in_process and math.isfinite(self._deadline):
+            before[signal.SIGALRM] = signal.signal(signal.SIGALRM, on_alarm)
+            signal.setitimer(signal.ITIMER_REAL, max(1e-3, self._deadline - time.monotonic() + self._grace_s))
+        try:
+            yield
+        finally:
+            if signal.SIGALRM in before:
+                signal.setitimer(signal.ITIMER_REAL, 0.0)
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    # -- words -------------------------------------------------------------------------------------------------------
+
+    def _snapshot(self) -> Snapshot:
+        study = self._study
+        return Snapshot(study.name, study.history, study.budget, study.spent, self._executor.slots)
+
+    def _greet(self) -> None:
+        study, said = self._study, self._study.policy.search.describe(self._study.history)
+        where = "" if study.dir is None else f" in {study.dir}"
+        spent = study.spent
+        went = f", going on after {spent.trials} trials and {clock(spent.seconds)}" if spent.trials else ""
+        count = self._executor.slots
+        workers = "this process" if self._executor.in_process else f"{count} worker{'s' if count > 1 else ''}"
+        self._view.say(f"{said}; budget {study.budget}, {workers}{where}{went}")
+        for notice in study.notices:
+            self._view.say(notice)
+
+    def _goodbye(self) -> None:
+        study = self._study
+        why = self._ending
+        if not why:
+            used = study.budget.left(study.spent).used_up
+            why = f"the budget of {study.budget} is used up" if used else "nothing is left to try"
+        again = f"; to go on: {continue_line(study)}" if why == "interrupted" and study.dir is not None else ""
+        self._view.say(f"{why} after {study.spent.trials} trials and {clock(study.spent.seconds)}{again}")
+
+
+def continue_line(study: Study) -> str:
+    """Return what to type to go on with a study: the command that is running."""
+    program = Path(sys.argv[0])
+    if program.name == "luthier":
+        return f"luthier resume {shlex.quote(str(study.dir))}"
+    return shlex.join([Path(sys.executable).name, *sys.argv]) if sys.argv and sys.argv[0] else "run the same again"
+
+
+def _slots(workers: Any) -> int:
+    if workers == "auto":
+        from luthier.execute.local import cores, gpus
+
+        return len(gpus()) or max(1, cores() // 2 if cores() > 4 else cores())
+    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 0:
+        raise SettingError(f"workers= is a number from 0 up or 'auto', got {workers!r}")
+    return workers

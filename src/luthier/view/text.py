@@ -1,0 +1,49 @@
+"""How trials, configurations and curves are written in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from luthier.history import History
+from luthier.trial import Trial
+
+_BARS = "▁▂▃▄▅▆▇█"
+
+
+def number_text(value: Any) -> str:
+    """Write a value with four significant digits."""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return str(value)
+
+
+def config_text(config: Mapping[str, Any]) -> str:
+    """Write a configuration, such as ``lr=0.001 opt=adam``."""
+    return " ".join(f"{name}={number_text(value)}" for name, value in config.items())
+
+
+def metrics_text(history: History, trial: Trial) -> str:
+    """Write the metrics that the study tunes, such as ``acc 0.9312``."""
+    parts = [f"{m.name} {number_text(trial.metrics[m.name])}" for m in history.metrics if m.name in trial.metrics]
+    return ", ".join(parts) or "no result yet"
+
+
+def sparkline(values: Sequence[float], width: int = 16) -> str:
+    """Draw a curve with block characters, its latest `width` points."""
+    recent = np.asarray(values, dtype=float)[-width:]
+    finite = recent[np.isfinite(recent)]
+    if not len(finite):
+        return ""
+    low, span = finite.min(), np.ptp(finite) or 1.0
+    return "".join(_BARS[int((v - low) / span * 7)] if np.isfinite(v) else " " for v in recent)
+
+
+def ending_text(history: History, trial: Trial) -> str:
+    """Write how a trial ended, in one line."""
+    head = f"trial {trial.number} {trial.state}"
+    if trial.failure is not None and trial.state == "failed":
+        return f"{head} ({trial.failure.kind}): {trial.failure.message}"
+    return f"{head}: {metrics_text(history, trial)}   {config_text(trial.config)}"
