@@ -1,21 +1,22 @@
 """Luthier tunes deep-learning models.
 
-The four ideas are `Space` (what may be tried), `Run` (what an objective reports to), `tune` (the loop) and `Study` (what
-it leaves behind).
+The four ideas are `Space` (what may be tried), `Run` (what an objective reports to), `tune` (the loop) and `Study`
+(what it leaves behind).
 """
 
 from luthier.budget import Budget
 from luthier.condition import Condition
 from luthier.errors import LuthierError
 from luthier.parameter import Choice, Float, Int, Ordinal, Parameter
+from luthier.reader import StudyReader, load
 from luthier.space import Space
-from luthier.study import Study, load
+from luthier.study import Study
 from luthier.trial import Curve, Failure, State, Trial
 from luthier.tune import tune
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "Budget", "Choice", "Condition", "Curve", "Failure", "Float", "Int", "LuthierError", "Ordinal", "Parameter", "Space",
-    "State", "Study", "Trial", "__version__", "load", "tune",
+    "Budget", "Choice", "Condition", "Curve", "Failure", "Float", "Int", "LuthierError", "Ordinal", "Parameter",
+    "Space", "State", "Study", "StudyReader", "Trial", "__version__", "load", "tune",
 ]  # fmt: skip

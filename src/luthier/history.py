@@ -181,6 +181,11 @@ class History:
         return sorted([*self.ended, *self._live.values(), *self._outside], key=lambda t: t.number)
 
     @property
+    def recorded(self) -> list[Trial]:
+        """All trials in the order in which `of` takes them: the ended ones first, in order of ending."""
+        return [*self.ended, *self.live, *self._outside]
+
+    @property
     def outside(self) -> tuple[Trial, ...]:
         """Trials whose configuration the present space does not hold."""
         return self._outside

@@ -107,4 +107,5 @@ def _scalar(text: str) -> Any:
 
 
 def lists(value: Any) -> Any:
+    """Turn tuples into lists, at any depth: JSON has no tuples."""
     return [lists(part) for part in value] if isinstance(value, tuple) else value

@@ -154,16 +154,9 @@ def objective_of(function: Any, names: Iterable[str]) -> Objective:
         wants_run = len(given) != len(inspect.signature(function).parameters)
     except ValueError:  # a builtin without a signature
         return Objective(function, None, False)
-    positional = [p for p in given if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     needed = [p for p in given if p.default is p.empty and p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
-    if (
-        positional
-        and positional[0].name not in names
-        and len(needed) <= 1
-        and (not needed or needed[0] is positional[0])
-    ):
-        if not any(p.name in names for p in given):
-            return Objective(function, None, wants_run)
+    if _takes_dict(given, needed, names):
+        return Objective(function, None, wants_run)
     takes_all = any(p.kind is p.VAR_KEYWORD for p in given)
     accepted = [p.name for p in given if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     for p in needed:
@@ -179,6 +172,12 @@ def objective_of(function: Any, names: Iterable[str]) -> Objective:
                 "add the parameter, or take one dict"
             )
     return Objective(function, tuple(p.name for p in needed), wants_run)
+
+
+def _takes_dict(given: list[inspect.Parameter], needed: list[inspect.Parameter], names: tuple[str, ...]) -> bool:
+    """Whether a function has one positional parameter to fill and none that is named as in the space."""
+    positional = [p for p in given if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    return bool(positional) and needed in ([], positional[:1]) and not any(p.name in names for p in given)
 
 
 def result_of(before: Mapping[str, float], new: Mapping[str, float], wanted: tuple[Metric, ...]) -> dict[str, float]:

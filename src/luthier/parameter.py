@@ -389,7 +389,7 @@ def _bounds(name: str, low: Any, high: Any, positive: bool) -> tuple[Any, Any]:
 def _count(name: str, low: float, high: float, step: float) -> int:
     if isinstance(step, bool) or not math.isfinite(step) or step <= 0 or step > high - low:
         raise SpaceError(f"{name}({low!r}, {high!r}) needs 0 < step <= {high - low!r}, got step={step!r}")
-    return int(math.floor((high - low) / step + 1e-9)) + 1
+    return math.floor((high - low) / step + 1e-9) + 1
 
 
 def _number(value: Any, parameter: Parameter) -> float:

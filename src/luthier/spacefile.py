@@ -73,7 +73,7 @@ def loads_space(text: str, form: str) -> Space:
             raise SpaceError(f"a space is .json, .toml, .yaml or .yml, got {form!r}")
     except SpaceError:
         raise
-    except Exception as error:  # each reader has its own exceptions; all mean that the text cannot be read
+    except Exception as error:  # noqa: BLE001 - each reader has its own exceptions
         raise SpaceError(f"cannot read the space as {form}: {error}") from None
     return space_from_dict(data)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
@@ -14,13 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from luthier.budget import Budget, Spent
+from luthier.budget import Budget
 from luthier.contracts import Decision, Fork, New, Proposal, Resume, Schedule, Search, Verdict
 from luthier.errors import ConfigError, LuthierError, MetricError, SettingError, StoreError, StudyMismatch
-from luthier.execute.checkpoint import files, whole
-from luthier.history import History
 from luthier.objective import Metric, metrics_of, missing, read_metrics, result_of
 from luthier.policy import Policy
+from luthier.reader import StudyReader
 from luthier.schedule import schedule_of
 from luthier.search import search_of
 from luthier.space import Config, Space
@@ -32,7 +30,7 @@ from luthier.trial import Failure, State, Trial, move
 Observer = Callable[[Trial], None]
 
 
-class Study:
+class Study(StudyReader):
     """A search for the best configuration of a space.
 
     Parameters
@@ -96,132 +94,24 @@ class Study:
             raise SettingError(f"space= is a luthier.Space, got {type(space).__name__}: write Space({{...}})")
         if seed is not None and (isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0):
             raise SettingError(f"seed= is a whole number from 0 up, got {seed!r}")
-        self.policy = Policy(search_of(search), schedule_of(schedule))
-        self.budget = Budget.of(budget)
-        self.retries = retries
-        self.notices: list[str] = []
-        self.dir = None if dir is None else Path(dir)
-        self._scratch: tempfile.TemporaryDirectory[str] | None = None
-        self._observers = tuple(observers)
-        self._store: Store = MemoryStore() if self.dir is None else _sqlite(self.dir)
+        policy, total = Policy(search_of(search), schedule_of(schedule)), Budget.of(budget)
+        place = None if dir is None else Path(dir)
+        store: Store = MemoryStore() if place is None else _sqlite(place)
         try:
             wanted = metrics_of(minimize, maximize) if minimize or maximize or space is not None else ()
-            self._record = self._settle(space, wanted, seed, name, _told(search, schedule, budget))
-            self._restore(space or space_from_dict(self._record.space))
+            told = _told(search, schedule, budget)
+            record, self.notices = _settle(store, place, space, wanted, seed=seed, name=name, told=told)
+            super().__init__(store, record, space or space_from_dict(record.space), total, place)
+            self.policy = policy
+            self.retries = retries
+            self._observers = tuple(observers)
+            self._closed = False
+            self._recover()
             self._enqueue_start(start)
+            store.drive()
         except BaseException:
-            self._store.close()
+            store.close()
             raise
-        self._store.drive()
-
-    @classmethod
-    def load(cls, dir: str | os.PathLike[str]) -> Study:
-        """Open a study for reading, whether or not it is being driven.
-
-        Raises
-        ------
-        StoreError
-            If there is none, or it cannot be read.
-        """
-        study = cls.__new__(cls)
-        study.dir, study.notices, study._observers, study.retries = Path(dir), [], (), 0
-        study._scratch = None
-        study.policy, study.budget = Policy(search_of("random"), schedule_of("full")), Budget()
-        study._store = _sqlite(study.dir, readonly=True)
-        try:
-            record = study._store.load()
-            if record is None:
-                raise StoreError(f"the study in {dir} is empty: it is being created, or was cut off")
-            study._record = record
-            settings = record.settings.get("budget")
-            study.budget = Budget.of(settings)
-            study._restore(space_from_dict(record.space), readonly=True)
-        except BaseException:
-            study._store.close()
-            raise
-        return study
-
-    # -- what there is -----------------------------------------------------------------------------------------------
-
-    @property
-    def name(self) -> str:
-        """Its name."""
-        return self._record.name
-
-    @property
-    def record(self) -> StudyRecord:
-        """Its record in the store."""
-        return self._record
-
-    @property
-    def space(self) -> Space:
-        """Its present space."""
-        return self.history.space
-
-    @property
-    def metrics(self) -> tuple[Metric, ...]:
-        """The metrics to tune."""
-        return self.history.metrics
-
-    @property
-    def seed(self) -> int:
-        """What all its randomness derives from."""
-        return self._record.seed
-
-    @property
-    def trials(self) -> list[Trial]:
-        """All trials, by number."""
-        return self.history.trials
-
-    @property
-    def best(self) -> Trial | None:
-        """The best trial by the first metric, None before there is one."""
-        return self.history.best
-
-    @property
-    def best_trials(self) -> list[Trial]:
-        """The trials that no other beats in every metric; with one metric, the best."""
-        ended = self.history.losses
-        rows = np.flatnonzero(~np.isnan(ended).any(axis=1))
-        losses = ended[rows]
-        front = [
-            int(r)
-            for r, mine in zip(rows, losses, strict=True)
-            if not ((losses <= mine).all(axis=1) & (losses < mine).any(axis=1)).any()
-        ]
-        return sorted((self.history.ended[r] for r in front), key=lambda t: t.number)
-
-    @property
-    def spent(self) -> Spent:
-        """What it has spent so far, in all sessions."""
-        return Spent(self._begun, self._steps, self._store.spent_seconds())
-
-    def path(self, trial: Trial | int) -> Path:
-        """Return the directory of a trial's log, checkpoints and artifacts.
-
-        A study in memory has a temporary one, which goes with it.
-        """
-        number = trial if isinstance(trial, int) else trial.number
-        if self.dir is None and self._scratch is None:
-            self._scratch = tempfile.TemporaryDirectory(prefix="luthier-")
-        root = self.dir if self.dir is not None else Path(self._scratch.name)  # type: ignore[union-attr]
-        return root / "trials" / f"{number:05d}"
-
-    def checkpoint(self, trial: Trial | int | None = None) -> Path | None:
-        """Return the file of a trial's best checkpoint, or of its latest; None if it kept nothing.
-
-        Parameters
-        ----------
-        trial
-            The trial or its number; by default the best one.
-        """
-        chosen = self.best if trial is None else self.history.trial(trial if isinstance(trial, int) else trial.number)
-        if chosen is None:
-            return None
-        found = {step: file for step, file in files(self.path(chosen) / "checkpoints").items() if whole(file)}
-        steps, losses = self.history.loss_curve(chosen)
-        best = int(steps[np.argmin(losses)]) if len(losses) else 0
-        return found.get(best) or (found[max(found)] if found else None)
 
     # -- ask, report, tell -------------------------------------------------------------------------------------------
 
@@ -384,7 +274,7 @@ class Study:
             before, tags=before.tags if tags is None else tuple(tags), note=before.note if note is None else note
         )
         self._store.update(after)
-        self._rebuild(self.space)
+        self._rebuild(self.space, [after if t.number == after.number else t for t in self.history.recorded])
         return after
 
     def flush(self) -> None:
@@ -394,76 +284,26 @@ class Study:
     def close(self) -> None:
         """Interrupt what runs, write everything and let other processes drive the study."""
         for trial in self.history.live:
-            if trial.state is State.RUNNING and not self._readonly:
+            if trial.state is State.RUNNING and not self._closed:
                 self.release(trial)
-        self._store.close()
-
-    def __enter__(self) -> Study:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def __repr__(self) -> str:
-        states = [t.state for t in self.history.trials]
-        counts = ", ".join(f"{states.count(s)} {s}" for s in State if s in states) or "no trials yet"
-        where = "in memory" if self.dir is None else f"in {self.dir}"
-        return f"Study {self.name!r} {where}: {counts}"
+        self._closed = True
+        super().close()
 
     # -- inside ------------------------------------------------------------------------------------------------------
 
-    def _settle(
-        self, space: Space | None, wanted: tuple[Metric, ...], seed: int | None, name: str | None, told: dict[str, Any]
-    ) -> StudyRecord:
-        """Create the record of a new study, or check the arguments against the study that is there."""
-        there = self._store.load()
-        if there is None and (space is None or not wanted):
-            raise StoreError(f"there is no study in {self.dir} to continue: give it a space and a metric")
-        pairs = tuple((m.name, "maximize" if m.maximize else "minimize") for m in wanted)
-        if there is None:
-            assert space is not None
-            name = name or (self.dir.name if self.dir else "study")
-            seed = int.from_bytes(os.urandom(4), "big") if seed is None else int(seed)
-            record = StudyRecord(name, space_to_dict(space), pairs, seed, time.time(), tuple(sys.argv), told)
-        else:
-            if pairs and pairs != there.metrics:
-                said = [" and ".join(f"{way} {metric}" for metric, way in p) for p in (there.metrics, pairs)]
-                raise StudyMismatch(f"the study in {self.dir} is to {said[0]}, not to {said[1]}: use another dir=")
-            if seed is not None and seed != there.seed:
-                self.notices.append(f"seed={seed} is ignored: the study began with seed {there.seed}")
-            new_space = there.space if space is None else space_to_dict(space)
-            record = replace(there, space=new_space, settings={**there.settings, **told})
-            if new_space != there.space:
-                self.notices.append("the space has changed: earlier trials are read in the new one")
-        if record != there:
-            self._store.save(record)
-        return record
-
-    def _restore(self, space: Space, *, readonly: bool = False) -> None:
-        """Read the trials back; what a dead driver left running waits or is paused."""
-        self._readonly = readonly
-        self.history = History(space, ())
-        self._rebuild(space)
+    def _recover(self) -> None:
+        """After opening: what a dead driver left running waits; what is unfinished goes on first."""
         if self.history.outside:
             self.notices.append(
                 f"{len(self.history.outside)} earlier trials are outside of the space as it is now; they are kept for "
                 "the record, and the search does not see them"
             )
-        self._steps = sum(t.steps for t in self.history.trials)
-        self._begun = sum(1 for t in self.history.trials if t.started is not None)
         self._ready: deque[int] = deque()
-        if readonly:
-            return
         for trial in reversed(self.history.live):
             if trial.state is State.RUNNING:
                 self._interrupted(move(trial, State.WAITING))
             elif trial.unfinished:
                 self._ready.appendleft(trial.number)
-
-    def _rebuild(self, space: Space) -> None:
-        metrics = tuple(Metric(name, direction == "maximize") for name, direction in self._record.metrics)
-        planned = int(self.budget.trials) if np.isfinite(self.budget.trials) else None
-        self.history = History.of(space, metrics, self._store.trials(), seed=self.seed, planned=planned)
 
     def _enqueue_start(self, start: Iterable[Mapping[str, Any]]) -> None:
         there = [t.config for t in self.history.trials if t.origin == "start"]
@@ -542,15 +382,44 @@ class Study:
         return max(trial.seconds, time.time() - (trial.started or time.time()))
 
 
-def load(dir: str | os.PathLike[str]) -> Study:
-    """Open a study for reading, whether or not it is being driven; see `Study.load`."""
-    return Study.load(dir)
-
-
-def _sqlite(directory: Path, *, readonly: bool = False) -> Store:
+def _sqlite(directory: Path) -> Store:
     from luthier.store.sqlite import SqliteStore  # sqlite3 is loaded only where it is needed
 
-    return SqliteStore(directory, readonly=readonly)
+    return SqliteStore(directory)
+
+
+def _settle(
+    store: Store,
+    place: Path | None,
+    space: Space | None,
+    wanted: tuple[Metric, ...],
+    *,
+    seed: int | None,
+    name: str | None,
+    told: dict[str, Any],
+) -> tuple[StudyRecord, list[str]]:
+    """Create the record of a new study, or check the arguments against the study that is there; with notices."""
+    there, notices = store.load(), []
+    pairs = tuple((m.name, "maximize" if m.maximize else "minimize") for m in wanted)
+    if there is None:
+        if space is None or not wanted:
+            raise StoreError(f"there is no study in {place} to continue: give it a space and a metric")
+        seed = int.from_bytes(os.urandom(4), "big") if seed is None else int(seed)
+        name = name or (place.name if place else "study")
+        record = StudyRecord(name, space_to_dict(space), pairs, seed, time.time(), tuple(sys.argv), told)
+    else:
+        if pairs and pairs != there.metrics:
+            said = [" and ".join(f"{way} {metric}" for metric, way in p) for p in (there.metrics, pairs)]
+            raise StudyMismatch(f"the study in {place} is to {said[0]}, not to {said[1]}: use another dir=")
+        if seed is not None and seed != there.seed:
+            notices.append(f"seed={seed} is ignored: the study began with seed {there.seed}")
+        new_space = there.space if space is None else space_to_dict(space)
+        record = replace(there, space=new_space, settings={**there.settings, **told})
+        if new_space != there.space:
+            notices.append("the space has changed: earlier trials are read in the new one")
+    if record != there:
+        store.save(record)
+    return record, notices
 
 
 def _told(search: Any, schedule: Any, budget: Any) -> dict[str, Any]:

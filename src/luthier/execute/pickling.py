@@ -1,4 +1,4 @@
-"""Sending objectives to workers: functions from scripts, notebooks and closures, by value; and who is to blame if not."""
+"""Sending objectives to workers: functions from scripts, notebooks and closures go by value."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def dumps(objective: Objective) -> bytes:
         cloudpickle.register_pickle_by_value(module)
     try:
         return bytes(cloudpickle.dumps(objective))
-    except Exception as error:  # pickling runs anybody's __reduce__
+    except Exception as error:  # noqa: BLE001 - pickling runs anybody's __reduce__
         culprit = _culprit(objective.function)
         named = f"{culprit}, which cannot be sent" if culprit else "something that cannot be sent"
         raise ObjectiveError(

@@ -356,7 +356,7 @@ def perform(objective: Objective, run: Run) -> Outcome:
         failure = Failure("memory", f"out of memory: {error}" if str(error) else "out of memory", _tail(error))
     except SystemExit as error:
         failure = Failure("exit", f"the objective called exit({error.code!r})", _tail(error))
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - a failing trial is data
         kind: Literal["memory", "exception"] = "memory" if "out of memory" in str(error).lower() else "exception"
         failure = Failure(kind, f"{type(error).__name__}: {error}", _tail(error))
     if failure is not None:

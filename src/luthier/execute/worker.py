@@ -77,7 +77,7 @@ class _Worker:
                 self._objective = pickle.loads(self._objective_data)  # noqa: S301 - from our own driver
             run = Run(ticket, self._metrics, _There(self, ticket), checkpoints=self._limits.checkpoints)
             outcome = perform(self._objective, run)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - unpickling imports anything
             text = f"{type(error).__name__}: {error}"
             failure = Failure("exception", f"the worker cannot load the objective: {text}")
             outcome = Outcome(ticket.number, "failed", failure=failure)

@@ -1,8 +1,8 @@
 """A small process that has loaded the heavy packages and forks workers from there, warm, in milliseconds.
 
-It never runs user code and has no threads, so forking is safe. It talks to the driver over a socket: a JSON line and a
-file descriptor ask for a worker; JSON lines tell pids and exit statuses. When the driver dies, the socket closes and the
-zygote kills every worker's process group.
+It never runs user code and has no threads, so forking is safe. It talks to the driver over a socket: a JSON line and
+a file descriptor ask for a worker; JSON lines tell pids and exit statuses. When the driver dies, the socket closes and
+the zygote kills every worker's process group.
 """
 
 from __future__ import annotations
@@ -157,7 +157,7 @@ def _become_worker(fd: int, environment: dict[str, str]) -> None:
 
         work(fd)
         status = 0
-    except BaseException:
+    except BaseException:  # noqa: BLE001 - printed, and the worker ends here whatever it was
         import traceback
 
         traceback.print_exc()

@@ -1,4 +1,4 @@
-"""The median and percentile stopping rules (Golovin et al. 2017, section 3.2.2): give up what lags behind the others."""
+"""The median and percentile stopping rules (Golovin et al. 2017, section 3.2.2): give up what lags behind."""
 
 from __future__ import annotations
 
@@ -69,7 +69,8 @@ class Median:
             return CONTINUE
         name, sign = history.metrics[0].name, history.metrics[0].sign
         others = "half" if self.percentile == 50 else f"{self.percentile:g} %"
-        reason = f"best {name} {sign * mine[-1][1]:.4g} at step {step}; {others} of the others had {sign * bar:.4g} or better"
+        at = f"best {name} {sign * mine[-1][1]:.4g} at step {step}"
+        reason = f"{at}; {others} of the others had {sign * bar:.4g} or better"
         return Decision(Verdict.PAUSE if self.pause else Verdict.STOP, reason)
 
     def _ended(self, history: History, step: int) -> list[float]:

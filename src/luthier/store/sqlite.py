@@ -77,7 +77,7 @@ class SqliteStore:
     """
 
     def __init__(
-        self, directory: str | Path, *, readonly: bool = False, clock: Callable[[], float] = time.monotonic
+        self, directory: str | os.PathLike[str], *, readonly: bool = False, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.path = Path(directory) / "study.db"
         self.readonly = readonly

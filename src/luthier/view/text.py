@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -47,3 +48,18 @@ def ending_text(history: History, trial: Trial) -> str:
     if trial.failure is not None and trial.state == "failed":
         return f"{head} ({trial.failure.kind}): {trial.failure.message}"
     return f"{head}: {metrics_text(history, trial)}   {config_text(trial.config)}"
+
+
+def summary_text(history: History, directory: Path | None, checkpoint: Path | None) -> str:
+    """Write what was found, where the trained model is, and what to type next, in a few lines."""
+    best = history.best
+    if best is None:
+        return f"No trial has a result yet, of {len(history)}."
+    width = max(map(len, best.config))
+    lines = [f"Best of {len(history)} trials: trial {best.number} with {metrics_text(history, best)}"]
+    lines += [f"  {name:<{width}}  {number_text(value)}" for name, value in best.config.items()]
+    if checkpoint is not None:
+        lines.append(f"Trained model: {checkpoint}")
+    if directory is not None:
+        lines.append(f"Next: luthier show {directory}    luthier best {directory} --as python")
+    return "\n".join(lines)

@@ -1,0 +1,173 @@
+"""Reading a study: its trials, its best, its files; while it is driven or after."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from luthier.budget import Budget, Spent
+from luthier.errors import StoreError
+from luthier.execute.checkpoint import files, whole
+from luthier.history import History
+from luthier.objective import Metric
+from luthier.space import Space
+from luthier.spacefile import space_from_dict
+from luthier.store.base import Store, StudyRecord
+from luthier.trial import State, Trial
+from luthier.view.text import summary_text
+
+
+class StudyReader:
+    """A study to read, as it was when it was opened; `luthier.load` opens one.
+
+    Attributes
+    ----------
+    history : History
+        Its trials, as searches see them.
+    budget : Budget
+        The total it may spend.
+    dir : Path or None
+        Where it is kept; None is in memory.
+    """
+
+    def __init__(self, store: Store, record: StudyRecord, space: Space, budget: Budget, dir: Path | None) -> None:
+        self.budget = budget
+        self.dir = dir
+        self._store = store
+        self._record = record
+        self._scratch: tempfile.TemporaryDirectory[str] | None = None
+        self._rebuild(space, store.trials())
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self._record.name
+
+    @property
+    def record(self) -> StudyRecord:
+        """Its record in the store."""
+        return self._record
+
+    @property
+    def space(self) -> Space:
+        """Its present space."""
+        return self.history.space
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """The metrics to tune."""
+        return self.history.metrics
+
+    @property
+    def seed(self) -> int:
+        """What all its randomness derives from."""
+        return self._record.seed
+
+    @property
+    def trials(self) -> list[Trial]:
+        """All trials, by number."""
+        return self.history.trials
+
+    @property
+    def best(self) -> Trial | None:
+        """The best trial by the first metric, None before there is one."""
+        return self.history.best
+
+    @property
+    def best_trials(self) -> list[Trial]:
+        """The trials that no other beats in every metric; with one metric, the best."""
+        ended = self.history.losses
+        rows = np.flatnonzero(~np.isnan(ended).any(axis=1))
+        losses = ended[rows]
+        front = [
+            int(r)
+            for r, mine in zip(rows, losses, strict=True)
+            if not ((losses <= mine).all(axis=1) & (losses < mine).any(axis=1)).any()
+        ]
+        return sorted((self.history.ended[r] for r in front), key=lambda t: t.number)
+
+    @property
+    def spent(self) -> Spent:
+        """What it has spent so far, in all sessions."""
+        return Spent(self._begun, self._steps, self._store.spent_seconds())
+
+    def path(self, trial: Trial | int) -> Path:
+        """Return the directory of a trial's log, checkpoints and artifacts.
+
+        A study in memory has a temporary one, which goes with it.
+        """
+        number = trial if isinstance(trial, int) else trial.number
+        if self.dir is None and self._scratch is None:
+            self._scratch = tempfile.TemporaryDirectory(prefix="luthier-")
+        root = self.dir if self.dir is not None else Path(self._scratch.name)  # type: ignore[union-attr]
+        return root / "trials" / f"{number:05d}"
+
+    def checkpoint(self, trial: Trial | int | None = None) -> Path | None:
+        """Return the file of a trial's best checkpoint, or of its latest; None if it kept nothing.
+
+        Parameters
+        ----------
+        trial
+            The trial or its number; by default the best one.
+        """
+        chosen = self.best if trial is None else self.history.trial(trial if isinstance(trial, int) else trial.number)
+        if chosen is None:
+            return None
+        found = {step: file for step, file in files(self.path(chosen) / "checkpoints").items() if whole(file)}
+        steps, losses = self.history.loss_curve(chosen)
+        best = int(steps[np.argmin(losses)]) if len(losses) else 0
+        return found.get(best) or (found[max(found)] if found else None)
+
+    def summary(self) -> str:
+        """Say in a few lines what was found, where the trained model is, and what to type next."""
+        best = self.best
+        return summary_text(self.history, self.dir, None if best is None else self.checkpoint(best))
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        states = [t.state for t in self.history.trials]
+        counts = ", ".join(f"{states.count(s)} {s}" for s in State if s in states) or "no trials yet"
+        where = "in memory" if self.dir is None else f"in {self.dir}"
+        return f"Study {self.name!r} {where}: {counts}"
+
+    def _rebuild(self, space: Space, trials: list[Trial]) -> None:
+        metrics = tuple(Metric(name, direction == "maximize") for name, direction in self._record.metrics)
+        planned = int(self.budget.trials) if np.isfinite(self.budget.trials) else None
+        self.history = History.of(space, metrics, trials, seed=self.seed, planned=planned)
+        self._steps = sum(t.steps for t in self.history.trials)
+        self._begun = sum(1 for t in self.history.trials if t.started is not None)
+
+
+def load(dir: str | os.PathLike[str]) -> StudyReader:
+    """Open a study for reading, whether or not it is being driven.
+
+    Raises
+    ------
+    StoreError
+        If there is none, or it cannot be read.
+    """
+    from luthier.store.sqlite import SqliteStore  # sqlite3 is loaded only where it is needed
+
+    store = SqliteStore(dir, readonly=True)
+    try:
+        record = store.load()
+        if record is None:
+            raise StoreError(f"the study in {dir} is empty: it is being created, or was cut off")
+        budget = Budget.of(record.settings.get("budget"))
+        return StudyReader(store, record, space_from_dict(record.space), budget, Path(dir))
+    except BaseException:
+        store.close()
+        raise
