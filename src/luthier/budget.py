@@ -123,7 +123,7 @@ def duration_s(given: Any) -> float:
     total, end = 0.0, 0
     for part in _PART.finditer(given):
         unit = part[2].lower()
-        unit = unit if unit in _UNITS else unit.rstrip("s")
+        unit = unit[:-1] if unit not in _UNITS and len(unit) > 3 else unit  # a plural
         if part.start() != end or unit not in _UNITS:
             break
         total, end = total + float(part[1]) * _UNITS[unit], part.end()
@@ -152,7 +152,8 @@ def clock(seconds: float) -> str:
     """Write a duration for people, such as ``1h 30m`` or ``45s``."""
     if not math.isfinite(seconds):
         return "no limit"
-    whole = max(0, round(seconds))
+    seconds = max(0.0, seconds)
+    whole = round(seconds)
     for unit, size, below, part in (("d", 86400, "h", 3600), ("h", 3600, "m", 60), ("m", 60, "s", 1)):
         if whole >= size:
             rest = whole % size // part

@@ -120,7 +120,28 @@ def _parse(source: str) -> ast.Expression:
                 f"the condition {source!r} uses {type(node).__name__.lower()}, which is not allowed: "
                 "only names, constants, comparisons, 'in', and/or/not and + - * / // %"
             )
-    return tree
+        if isinstance(node, ast.Compare):
+            _check_compare(node, source)
+    return ast.fix_missing_locations(_Tuples().visit(tree))  # type: ignore[no-any-return]
+
+
+def _check_compare(node: ast.Compare, source: str) -> None:
+    """Refuse what would mean one thing to Python and another to arrays."""
+    terms = [node.left, *node.comparators]
+    for op, left, right in zip(node.ops, terms, terms[1:], strict=False):
+        if isinstance(op, ast.In | ast.NotIn):
+            if not isinstance(right, ast.Tuple | ast.List):
+                raise SpaceError(f"the condition {source!r} needs a list after 'in', such as opt in ('sgd', 'adam')")
+        elif isinstance(left, ast.Tuple | ast.List) or isinstance(right, ast.Tuple | ast.List):
+            if not isinstance(op, ast.Eq | ast.NotEq) or isinstance(left, ast.Tuple | ast.List):
+                raise SpaceError(f"the condition {source!r} can only compare a list as in kernel == (3, 3)")
+
+
+class _Tuples(ast.NodeTransformer):
+    """Writes lists as tuples, which is what options are."""
+
+    def visit_List(self, node: ast.List) -> ast.AST:
+        return ast.Tuple([self.visit(part) for part in node.elts], ast.Load())
 
 
 class _Vectorize(ast.NodeTransformer):
@@ -141,6 +162,9 @@ class _Vectorize(ast.NodeTransformer):
             if isinstance(op, ast.In | ast.NotIn):
                 inside = _call("_in", [left, right])
                 pairs.append(inside if isinstance(op, ast.In) else _call("_not", [inside]))
+            elif isinstance(right, ast.Tuple):
+                same = _call("_is", [left, right])
+                pairs.append(same if isinstance(op, ast.Eq) else _call("_not", [same]))
             else:
                 pairs.append(ast.Compare(left, [op], [right]))
         return pairs[0] if len(pairs) == 1 else _call("_all", pairs)
@@ -158,9 +182,14 @@ def _any(*parts: Any) -> Any:
     return np.logical_or.reduce(np.broadcast_arrays(*parts))
 
 
-def _in(values: Any, options: Any) -> Any:
-    options = options if isinstance(options, (list, tuple)) else (options,)
-    return np.logical_or.reduce([np.asarray(values == option, dtype=bool) for option in options])
+def _in(values: Any, options: tuple[Any, ...]) -> Any:
+    return _any(*(_is(values, option) for option in options)) if options else np.zeros(len(values), dtype=bool)
 
 
-_VECTOR = {"_all": _all, "_any": _any, "_in": _in, "_not": np.logical_not}
+def _is(values: Any, option: Any) -> Any:
+    if isinstance(option, tuple):  # an array would compare with its parts
+        return np.fromiter((value == option for value in values), dtype=bool, count=len(values))
+    return np.asarray(values == option, dtype=bool)
+
+
+_VECTOR = {"_all": _all, "_any": _any, "_in": _in, "_is": _is, "_not": np.logical_not}

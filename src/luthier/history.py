@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from luthier.errors import ConfigError
 from luthier.objective import Metric
 from luthier.space import Space
-from luthier.trial import State, Trial
+from luthier.trial import ENDED, State, Trial
 
 Array = NDArray[np.float64]
 
@@ -66,7 +66,7 @@ class History:
         How many trials the budget allows in all, if it says so.
     """
 
-    __slots__ = ("_ended", "_live", "_n", "_outside", "began", "metrics", "planned", "seed", "space")
+    __slots__ = ("_ended", "_live", "_n", "_outside", "_signs", "began", "metrics", "planned", "seed", "space")
 
     def __init__(self, space: Space, metrics: tuple[Metric, ...], seed: int = 0, planned: int | None = None) -> None:
         self.space = space
@@ -74,6 +74,7 @@ class History:
         self.seed = seed
         self.planned = planned
         self.began = 0
+        self._signs = tuple((m.name, m.sign) for m in metrics)
         self._ended = _Columns(len(space.columns), len(metrics))
         self._n = 0
         self._live: dict[int, Trial] = {}
@@ -108,7 +109,7 @@ class History:
         ValueError
             If the trial had ended before.
         """
-        if not trial.state.ended:
+        if trial.state not in ENDED:
             return self._new({**self._live, trial.number: trial}, self._outside, trial.number)
         if self._n != self._ended.n:
             raise ValueError("only the latest history of a study can be added to")
@@ -123,6 +124,7 @@ class History:
     def _new(self, live: dict[int, Trial], outside: tuple[Trial, ...], number: int) -> History:
         new = History.__new__(History)
         new.space, new.metrics, new.seed, new.planned = self.space, self.metrics, self.seed, self.planned
+        new._signs = self._signs
         new.began = max(self.began, number + 1)
         new._ended, new._n, new._live, new._outside = self._ended, self._ended.n, live, outside
         return new
@@ -209,7 +211,7 @@ class History:
         """Return the losses of one trial's result so far, NaN where there is none."""
         if trial.state is State.FAILED:
             return [math.nan] * len(self.metrics)
-        return [m.sign * trial.metrics.get(m.name, math.nan) for m in self.metrics]
+        return [sign * trial.metrics.get(name, math.nan) for name, sign in self._signs]
 
     def loss_curve(self, trial: Trial, metric: int = 0) -> tuple[NDArray[np.int64], Array]:
         """Return the steps and losses of one trial's curve, (k,) and (k,), where the metric was reported."""

@@ -88,7 +88,9 @@ def to_dict(parameter: Parameter) -> dict[str, Any]:
     data: dict[str, Any] = {"type": parameter.kind}
     for name in ("low", "high", "log", "step", "pow2", "options", "prior", "sure", "when"):
         value = getattr(parameter, name, None)
-        if value is None or value is False or (name, value) in (("sure", 0.5), ("step", 1)):
+        if value is None or (value is False and name != "prior") or (name == "sure" and value == 0.5):
+            continue
+        if name == "step" and value == 1 and parameter.kind == "int":
             continue
         data[name] = value.source if name == "when" else lists(value)
     return data

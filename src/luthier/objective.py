@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import inspect
 import math
+import random
+import sys
+import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from luthier.errors import MetricError, ObjectiveError, SettingError, did_you_mean
 from luthier.trial import Failure
 
 DEFAULT_METRIC = "value"
+_PACKAGE = str(Path(__file__).parent)
+_TAIL = 6000  # characters of a traceback that are kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +79,7 @@ def read_metrics(given: Any, wanted: tuple[Metric, ...], *, final: bool = False)
             names = ", ".join(m.name for m in wanted)
             raise MetricError(Failure("type", f"the study tunes {names}: return a dict of them, got {_shown(given)}"))
         given = {wanted[0].name: given}
-    metrics = {str(name): _number(name, value) for name, value in given.items()}
+    metrics = {n: v if type(v) is float else _number(n, v) for n, v in given.items()}
     for metric in wanted:
         if metric.name in metrics:
             if not math.isfinite(metrics[metric.name]):
@@ -105,6 +113,20 @@ def _shown(value: Any) -> str:
     return f"{text if len(text) <= 60 else text[:57] + '...'} of type {type(value).__name__}"
 
 
+class RunEnded(BaseException):
+    """Ends a run from inside; not an Exception, so that the objective's own handlers let it pass.
+
+    Attributes
+    ----------
+    failure
+        Why the run failed, or None: it was paused, stopped or interrupted.
+    """
+
+    def __init__(self, failure: Failure | None = None) -> None:
+        super().__init__(failure.message if failure else "the run has ended")
+        self.failure = failure
+
+
 @dataclass(frozen=True, slots=True)
 class Objective:
     """A callable and how it wants its configuration.
@@ -117,19 +139,70 @@ class Objective:
         Parameters to pass by name; None passes the configuration as one dict.
     wants_run
         Whether it takes ``run``.
+    streams
+        Whether it is a generator that yields metrics.
     """
 
     function: Callable[..., Any]
     names: tuple[str, ...] | None
-    wants_run: bool
+    wants_run: bool = False
+    streams: bool = False
 
-    def __call__(self, config: Mapping[str, Any], run: Any) -> Any:
-        """Call the objective; parameters that are inactive and have no default are passed as None."""
+    def attempt(self, config: Mapping[str, Any], seed: int, run: Any = None) -> tuple[Any, Failure | None]:
+        """Call the objective with the global random generators seeded.
+
+        Parameters
+        ----------
+        config
+            The configuration; parameters that are inactive and have no default are passed as None.
+        seed
+            In [0, 2**31); seeds the generators of Python, NumPy and, where it is loaded, torch.
+        run
+            What it gets as ``run``, if it takes one; drains it, if it is a generator.
+
+        Returns
+        -------
+        result
+            What the objective returned, None if it failed.
+        failure
+            What it raised, as a failure.
+
+        Raises
+        ------
+        RunEnded
+            If the run was ended from inside without a failure.
+        """
+        random.seed(seed)
+        np.random.seed(seed)  # noqa: NPY002 - the objective may use the global one
+        if torch := sys.modules.get("torch"):
+            torch.manual_seed(seed)
         extra = {"run": run} if self.wants_run else {}
-        if self.names is None:
-            return self.function(dict(config), **extra)
-        required = dict.fromkeys(self.names)
-        return self.function(**{**required, **config, **extra})
+        try:
+            if self.names is None:
+                result = self.function(dict(config), **extra)
+            else:
+                result = self.function(**{**dict.fromkeys(self.names), **config, **extra})
+            return (run.drain(result) if self.streams else result), None
+        except RunEnded as ended:
+            if ended.failure is None:
+                raise
+            return None, ended.failure
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a failing trial is data
+            return None, failure_of(error)
+
+
+def failure_of(error: BaseException) -> Failure:
+    """Describe what an objective raised, with the traceback from its own frames on."""
+    frames = error.__traceback__
+    while frames is not None and frames.tb_frame.f_code.co_filename.startswith(_PACKAGE):
+        frames = frames.tb_next
+    tail = "".join(traceback.format_exception(type(error), error, frames or error.__traceback__))[-_TAIL:]
+    if isinstance(error, SystemExit):
+        return Failure("exit", f"the objective called exit({error.code!r})", tail)
+    text = f"{type(error).__name__}: {error}"
+    if isinstance(error, MemoryError) or "out of memory" in str(error).lower():  # torch raises a RuntimeError
+        return Failure("memory", text, tail)
+    return Failure("exception", text, tail)
 
 
 def objective_of(function: Any, names: Iterable[str]) -> Objective:
@@ -153,10 +226,12 @@ def objective_of(function: Any, names: Iterable[str]) -> Objective:
         given = [p for p in inspect.signature(function).parameters.values() if p.name != "run"]
         wants_run = len(given) != len(inspect.signature(function).parameters)
     except ValueError:  # a builtin without a signature
-        return Objective(function, None, False)
+        return Objective(function, None)
+    call = function if inspect.isroutine(function) else type(function).__call__
+    streams = inspect.isgeneratorfunction(inspect.unwrap(call))
     needed = [p for p in given if p.default is p.empty and p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
     if _takes_dict(given, needed, names):
-        return Objective(function, None, wants_run)
+        return Objective(function, None, wants_run, streams)
     takes_all = any(p.kind is p.VAR_KEYWORD for p in given)
     accepted = [p.name for p in given if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     for p in needed:
@@ -171,7 +246,7 @@ def objective_of(function: Any, names: Iterable[str]) -> Objective:
                 f"the space has {name!r}, which {title}() does not take{did_you_mean(name, accepted)}: "
                 "add the parameter, or take one dict"
             )
-    return Objective(function, tuple(p.name for p in needed), wants_run)
+    return Objective(function, tuple(p.name for p in needed), wants_run, streams)
 
 
 def _takes_dict(given: list[inspect.Parameter], needed: list[inspect.Parameter], names: tuple[str, ...]) -> bool:

@@ -7,7 +7,7 @@ logarithmic `Int` has cells of unequal width, so that sampling is uniform in the
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -43,7 +43,8 @@ class Parameter:
     when: Condition | None = None
     kind: Kind = field(init=False, repr=False, default="float")
     size: float = field(init=False, repr=False, default=math.inf)
-    _edges: tuple[float, float] = field(init=False, repr=False, compare=False, default=(0.0, 1.0))
+    cells: Sequence[Any] | None = field(init=False, repr=False, compare=False, default=None)
+    edges: tuple[float, float] = field(init=False, repr=False, compare=False, default=(0.0, 1.0))
 
     def check(self, value: Any) -> Any:
         """Return `value` in its canonical type, or raise `ConfigError`."""
@@ -51,31 +52,59 @@ class Parameter:
 
     def to_unit(self, value: Any) -> float:
         """Return the code in [0, 1] of a checked value."""
-        raise NotImplementedError  # pragma: no cover - abstract
+        if self.cells is not None:
+            return (self.cells.index(value) + 0.5) / self.size
+        bottom, top = self.edges
+        return float(((math.log(value) if self.scale_log else value) - bottom) / (top - bottom))
 
     def from_unit(self, u: float) -> Any:
         """Return the value whose cell holds `u`."""
-        raise NotImplementedError  # pragma: no cover - abstract
+        if self.cells is not None:
+            return self.cells[min(max(int(u * self.size), 0), int(self.size) - 1)]
+        bottom, top = self.edges
+        value = bottom + u * (top - bottom)
+        value = math.exp(value) if self.scale_log else value
+        low, high = self.bounds
+        return min(max(round(value) if self.kind == "int" else value, low), high)
+
+    @property
+    def scale_log(self) -> bool:
+        """Whether its unit interval is logarithmic."""
+        return bool(getattr(self, "log", False))
+
+    @property
+    def bounds(self) -> tuple[Any, Any]:
+        """Its lowest and highest value; only of numbers."""
+        return getattr(self, "low", None), getattr(self, "high", None)
 
     def values(self, points: int | None = None) -> Iterator[Any]:
         """Yield every value in order; a continuous parameter yields `points` values evenly spaced on its scale."""
-        size = points if math.isinf(self.size) and points else self.size
-        if math.isinf(size):
+        if self.cells is not None:
+            yield from self.cells
+        elif self.kind == "int":
+            yield from range(self.bounds[0], self.bounds[1] + 1)
+        elif not points:
             raise SpaceError(f"{self!r} is continuous and cannot be enumerated: give it step=, or the grid points=")
-        for i in range(int(size)):
-            yield self.from_unit(i / max(size - 1, 1) if math.isinf(self.size) else (i + 0.5) / size)
+        else:
+            yield from (self.from_unit(i / max(points - 1, 1)) for i in range(points))
 
     def snap(self, u: Array) -> Array:
         """Move codes, an (n,) array, to the middle of their cells."""
-        if math.isinf(self.size):
-            return np.clip(u, 0.0, 1.0)
-        return (np.minimum(np.floor(np.clip(u, 0.0, 1.0) * self.size), self.size - 1) + 0.5) / self.size
+        u = np.clip(u, 0.0, 1.0)
+        if self.cells is not None:
+            return (np.minimum(np.floor(u * self.size), self.size - 1) + 0.5) / self.size
+        if self.kind == "float":
+            return u
+        bottom, top = self.edges
+        value = np.clip(np.rint(np.exp(bottom + u * (top - bottom))), *self.bounds)
+        return np.asarray((np.log(value) - bottom) / (top - bottom))
 
     def column(self, u: Array) -> NDArray[Any]:
         """Decode codes, an (n,) array, into an (n,) array of values."""
-        return np.array(
-            [self.from_unit(x) for x in u.tolist()], dtype=None if self.kind in ("float", "int") else object
-        )
+        number = self.kind in ("float", "int")
+        column = np.empty(len(u), dtype=(np.int64 if self.kind == "int" else float) if number else object)
+        column[:] = [self.from_unit(x) for x in u.tolist()]
+        return column
 
     def belief(self) -> tuple[Array, Array] | None:
         """Return the cumulative distribution of the prior.
@@ -106,11 +135,19 @@ class Parameter:
         shown += [f"when={self.when.source!r}"] if isinstance(self.when, Condition) else []
         return f"{type(self).__name__}({', '.join(shown)})"
 
-    def _settle(self, kind: Kind, size: float, edges: tuple[float, float] = (0.0, 1.0)) -> None:
+    def _settle(
+        self,
+        kind: Kind,
+        *,
+        cells: Sequence[Any] | None = None,
+        edges: tuple[float, float] = (0.0, 1.0),
+        size: float | None = None,
+    ) -> None:
         """Fix the derived fields and check what all parameters share."""
-        object.__setattr__(self, "kind", kind)
-        object.__setattr__(self, "size", size)
-        object.__setattr__(self, "_edges", edges)
+        count = math.inf if cells is None else len(cells)
+        derived = {"kind": kind, "cells": cells, "edges": edges, "size": count if size is None else size}
+        for name, value in derived.items():
+            object.__setattr__(self, name, value)
         if self.when is not None:
             object.__setattr__(self, "when", Condition(self.when))
         if not 0.0 < self.sure <= 1.0:
@@ -155,36 +192,42 @@ class Float(Parameter):
         if self.step is None:
             if not math.isfinite(self.high - self.low):
                 raise SpaceError(f"Float({low!r}, {high!r}) is wider than a float can hold: narrow it, or use log=True")
-            self._settle("float", math.inf, (math.log(low), math.log(high)) if self.log else (self.low, self.high))
+            self._settle("float", edges=(math.log(low), math.log(high)) if self.log else (self.low, self.high))
             return
         if self.log:
             raise SpaceError(f"Float({low!r}, {high!r}) cannot have log=True and step=: list the values in an Ordinal")
-        self._settle("float", _count("Float", low, high, self.step))
+        self._settle("float", cells=_Steps(self.low, self.step, _count("Float", low, high, self.step)))
 
     def check(self, value: Any) -> float:
-        number = _number(value, self)
+        number = float(_number(value))
         if not self.low <= number <= self.high:
             raise ConfigError(f"{value!r} is outside {self.low!r}..{self.high!r}")
-        if self.step is None:
+        if self.cells is None:
             return number
-        near = self.from_unit(self.to_unit(number))
+        near = float(self.cells[self.cells.index(number)])
         if abs(near - number) > 1e-9 * max(1.0, abs(number)):
             raise ConfigError(f"{value!r} is not on the grid of step {self.step!r}; the nearest value is {near!r}")
         return near
 
-    def to_unit(self, value: float) -> float:
-        if self.step is not None:
-            return (round((value - self.low) / self.step) + 0.5) / self.size
-        bottom, top = self._edges
-        return ((math.log(value) if self.log else value) - bottom) / (top - bottom)
 
-    def from_unit(self, u: float) -> float:
-        if self.step is not None:
-            value = self.low + min(max(int(u * self.size), 0), int(self.size) - 1) * self.step
-            return min(float(f"{value:.12g}"), self.high)
-        bottom, top = self._edges
-        value = bottom + u * (top - bottom)
-        return min(max(math.exp(value) if self.log else value, self.low), self.high)
+class _Steps(Sequence[float]):
+    """The values ``low + i * step``, computed when asked for; `index` finds the nearest."""
+
+    __slots__ = ("_low", "_size", "_step")
+
+    def __init__(self, low: float, step: float, size: int) -> None:
+        self._low, self._step, self._size = low, step, size
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __getitem__(self, i: Any) -> Any:
+        if not 0 <= i < self._size:
+            raise IndexError(i)
+        return float(f"{self._low + i * self._step:.12g}")
+
+    def index(self, value: Any, *_: Any) -> int:
+        return int(min(max(round((value - self._low) / self._step), 0), self._size - 1))
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -232,50 +275,24 @@ class Int(Parameter):
                 raise SpaceError(
                     f"Int({low}, {high}, pow2=True) needs bounds that are powers of two, such as 16 and 256"
                 )
-            self._settle("int", high.bit_length() - low.bit_length() + 1)
+            self._settle("int", cells=tuple(low << i for i in range(high.bit_length() - low.bit_length() + 1)))
         elif self.log:
-            self._settle("int", high - low + 1, (math.log(low - 0.5), math.log(high + 0.5)))
+            self._settle("int", edges=(math.log(low - 0.5), math.log(high + 0.5)), size=high - low + 1)
         else:
-            self._settle("int", _count("Int", low, high, self.step))
+            count = _count("Int", low, high, self.step)
+            self._settle("int", cells=range(low, low + count * self.step, self.step))
 
     def check(self, value: Any) -> int:
-        number = _number(value, self)
+        number = _number(value)
         whole = int(number)
         if whole != number:
             raise ConfigError(f"{value!r} is not a whole number")
         if not self.low <= whole <= self.high:
             raise ConfigError(f"{value!r} is outside {self.low}..{self.high}")
-        near = self.from_unit(self.to_unit(whole))
-        if near != whole:
+        if self.cells is not None and whole not in self.cells:
+            near = min(self.cells, key=lambda cell: abs(cell - whole))
             raise ConfigError(f"{value!r} is not on its grid; the nearest value is {near}")
         return whole
-
-    def to_unit(self, value: int) -> float:
-        if self.log:
-            bottom, top = self._edges
-            return (math.log(value) - bottom) / (top - bottom)
-        index = round(math.log2(value / self.low)) if self.pow2 else (value - self.low) // self.step
-        return (index + 0.5) / self.size
-
-    def from_unit(self, u: float) -> int:
-        if self.log:
-            bottom, top = self._edges
-            return min(max(round(math.exp(bottom + u * (top - bottom))), self.low), self.high)
-        index = min(max(int(u * self.size), 0), int(self.size) - 1)
-        return self.low << index if self.pow2 else self.low + index * self.step
-
-    def values(self, points: int | None = None) -> Iterator[int]:
-        if not self.log:
-            yield from Parameter.values(self, points)
-        else:
-            yield from range(self.low, self.high + 1)
-
-    def snap(self, u: Array) -> Array:
-        if not self.log:
-            return Parameter.snap(self, u)
-        bottom, top = self._edges
-        value = np.clip(np.rint(np.exp(bottom + np.clip(u, 0.0, 1.0) * (top - bottom))), self.low, self.high)
-        return np.asarray((np.log(value) - bottom) / (top - bottom))
 
 
 class _Options(Parameter):
@@ -291,40 +308,20 @@ class _Options(Parameter):
         if not options:
             raise SpaceError(f"{name}() needs at least one option")
         options = tuple(plain(option, name) for option in options)
-        keys = [_key(option) for option in options]
-        if len(set(keys)) != len(keys):
-            twice = next(option for i, option in enumerate(options) if keys[i] in keys[:i])
-            raise SpaceError(f"{name} lists {twice!r} twice: leave one out")
+        for i, option in enumerate(options):
+            if option in options[:i]:
+                other = options[options.index(option)]
+                raise SpaceError(f"{name} lists {option!r} twice (Python takes {other!r} for the same): leave one out")
         for field_name, value in (("prior", prior), ("sure", sure), ("when", when), ("options", options)):
             object.__setattr__(self, field_name, value)
-        self._settle(kind, len(options))
+        self._settle(kind, cells=options)
 
     def check(self, value: Any) -> Any:
         value = tuple(value) if isinstance(value, list) else value
-        for option in self.options:
-            if _key(option) == _key(value):
-                return option
-        for option in self.options:  # 3 for 3.0, a numpy integer for an int
-            if not isinstance(option, (bool, str)) and not isinstance(value, (bool, str)) and option == value:
-                return option
+        if value in self.options:
+            return self.options[self.options.index(value)]
         listed = ", ".join(map(repr, self.options))
         raise ConfigError(f"{value!r} is not one of {listed}{did_you_mean(str(value), map(str, self.options))}")
-
-    def to_unit(self, value: Any) -> float:
-        key = _key(value)
-        for i, option in enumerate(self.options):
-            if _key(option) == key:
-                return (i + 0.5) / self.size
-        raise ConfigError(f"{value!r} is not one of {self.options!r}")
-
-    def from_unit(self, u: float) -> Any:
-        return self.options[min(max(int(u * self.size), 0), int(self.size) - 1)]
-
-    def column(self, u: Array) -> NDArray[Any]:
-        table = np.empty(len(self.options), dtype=object)
-        table[:] = self.options
-        index = np.minimum((np.clip(np.nan_to_num(u), 0.0, 1.0) * self.size).astype(int), int(self.size) - 1)
-        return np.asarray(table[index])
 
 
 @dataclass(frozen=True, slots=True, init=False, repr=False)
@@ -392,7 +389,7 @@ def _count(name: str, low: float, high: float, step: float) -> int:
     return math.floor((high - low) / step + 1e-9) + 1
 
 
-def _number(value: Any, parameter: Parameter) -> float:
+def _number(value: Any) -> float:
     if isinstance(value, (bool, str)) or not hasattr(value, "__float__"):
         raise ConfigError(f"{value!r} is not a number")
     number = value if isinstance(value, int) else float(value)
@@ -415,7 +412,3 @@ def plain(option: Any, name: str) -> Any:
     if isinstance(option, float) and not math.isfinite(option):
         raise SpaceError(f"{name} cannot hold {option!r}: use a finite number, None or a string")
     return option
-
-
-def _key(value: Any) -> tuple[str, Any]:
-    return type(value).__name__, value if not isinstance(value, tuple) else tuple(map(_key, value))

@@ -6,20 +6,22 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from luthier.contracts import Decision, New, Proposal, Schedule, Search
+from luthier.contracts import CONTINUE, Decision, New, Proposal, Resume, Schedule, Search
 from luthier.history import History
 from luthier.trial import Trial
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What to run next, and how far."""
+    """What to run next, and how far; without a schedule every trial runs to its end."""
 
     search: Search
-    schedule: Schedule
+    schedule: Schedule | None = None
 
     def propose(self, history: History, n: int, rng: np.random.Generator) -> list[Proposal]:
         """Return up to `n` proposals: first what the schedule promotes, then what the search wants."""
+        if self.schedule is None:
+            return self.search.propose(history, n, rng)
         promoted = self.schedule.promote(history)
         if promoted is not None:
             return [promoted]
@@ -29,6 +31,10 @@ class Policy:
             return proposals
         return [replace(p, grant=grant) if isinstance(p, New) and p.grant is None else p for p in proposals]
 
+    def promote(self, history: History) -> Resume | None:
+        """Return a paused trial to go on with, if any, without starting anything new."""
+        return None if self.schedule is None else self.schedule.promote(history)
+
     def judge(self, history: History, trial: Trial) -> Decision:
         """Decide what becomes of a running trial that has just reported."""
-        return self.schedule.judge(history, trial)
+        return CONTINUE if self.schedule is None else self.schedule.judge(history, trial)

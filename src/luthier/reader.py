@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
+import weakref
 from pathlib import Path
 from typing import Self
 
@@ -32,6 +34,8 @@ class StudyReader:
         The total it may spend.
     dir : Path or None
         Where it is kept; None is in memory.
+    begun, steps : int
+        How many trials were begun, and how many steps they have reported, all together.
     """
 
     def __init__(self, store: Store, record: StudyRecord, space: Space, budget: Budget, dir: Path | None) -> None:
@@ -39,7 +43,7 @@ class StudyReader:
         self.dir = dir
         self._store = store
         self._record = record
-        self._scratch: tempfile.TemporaryDirectory[str] | None = None
+        self._root = dir
         self._rebuild(space, store.trials())
 
     @property
@@ -93,7 +97,7 @@ class StudyReader:
     @property
     def spent(self) -> Spent:
         """What it has spent so far, in all sessions."""
-        return Spent(self._begun, self._steps, self._store.spent_seconds())
+        return Spent(self.begun, self.steps, self._store.spent_seconds())
 
     def path(self, trial: Trial | int) -> Path:
         """Return the directory of a trial's log, checkpoints and artifacts.
@@ -101,10 +105,10 @@ class StudyReader:
         A study in memory has a temporary one, which goes with it.
         """
         number = trial if isinstance(trial, int) else trial.number
-        if self.dir is None and self._scratch is None:
-            self._scratch = tempfile.TemporaryDirectory(prefix="luthier-")
-        root = self.dir if self.dir is not None else Path(self._scratch.name)  # type: ignore[union-attr]
-        return root / "trials" / f"{number:05d}"
+        if self._root is None:
+            self._root = Path(tempfile.mkdtemp(prefix="luthier-"))
+            weakref.finalize(self, shutil.rmtree, self._root, ignore_errors=True)
+        return self._root / "trials" / f"{number:05d}"
 
     def checkpoint(self, trial: Trial | int | None = None) -> Path | None:
         """Return the file of a trial's best checkpoint, or of its latest; None if it kept nothing.
@@ -147,8 +151,8 @@ class StudyReader:
         metrics = tuple(Metric(name, direction == "maximize") for name, direction in self._record.metrics)
         planned = int(self.budget.trials) if np.isfinite(self.budget.trials) else None
         self.history = History.of(space, metrics, trials, seed=self.seed, planned=planned)
-        self._steps = sum(t.steps for t in self.history.trials)
-        self._begun = sum(1 for t in self.history.trials if t.started is not None)
+        self.steps = sum(t.steps for t in self.history.trials)
+        self.begun = sum(1 for t in self.history.trials if t.started is not None)
 
 
 def load(dir: str | os.PathLike[str]) -> StudyReader:

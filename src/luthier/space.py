@@ -93,8 +93,10 @@ class Space:
         self._check_names()
         self._order = self._topological()
         self._flat = not self._conditions
+        self._plain = self._flat and not self.constants
+        self.finite = all(math.isfinite(p.size) for p in self.parameters.values())
         self._sizes: dict[int | None, Size] = {}
-        self._decoders = tuple((n, p.from_unit) for n, p in self.parameters.items())
+        self._codec = tuple(_codec(n, p) for n, p in self.parameters.items())
         self._beliefs = [(i, b) for i, p in enumerate(self.parameters.values()) if (b := p.belief()) is not None]
         self._check_possible()
 
@@ -161,12 +163,14 @@ class Space:
         """
         for name in partial:
             self._known(name)
+        given = {n: self._checked(n, v) for n, v in partial.items() if v is not None or self._holds_none(n)}
         for attempt in range(1000):
             drawn = self.decode(rng.random(len(self.columns)), active=False)
-            if attempt == 0:
+            if attempt < 500:  # later without: what is given may rule the priors out
                 drawn.update({n: p.prior for n, p in self.parameters.items() if p.prior is not None})
-            config = self._active({**drawn, **self.constants, **partial})
-            if partial.keys() <= config.keys() and not self.forbidden(config):
+            config = self._active({**drawn, **self.constants, **given})
+            fits = given.keys() <= config.keys() and not config.keys() & (partial.keys() - given.keys())
+            if fits and not self.forbidden(config):
                 return self.validate(config)
         return self.validate({**config, **partial})  # says what is wrong with it
 
@@ -209,7 +213,16 @@ class Space:
         (d,) float array
             Codes in [0, 1] in the order of `columns`; NaN where inactive.
         """
-        return np.array([p.to_unit(config[n]) if n in config else math.nan for n, p in self.parameters.items()])
+        codes = []
+        for name, cells, size, bottom, span, log, _, _, _ in self._codec:
+            if name not in config:
+                codes.append(math.nan)
+            elif cells is not None:
+                codes.append((cells.index(config[name]) + 0.5) / size)
+            else:
+                value = config[name]
+                codes.append(((math.log(value) if log else value) - bottom) / span)
+        return np.array(codes)
 
     def decode(self, x: Array, *, active: bool = True) -> Config:
         """Decode a point of the unit cube; inactive parameters are left out, whatever their code.
@@ -221,11 +234,18 @@ class Space:
         active
             False keeps the inactive parameters too.
         """
-        values = x.tolist()
-        if self._flat or not active:
-            config = {name: read(u) for (name, read), u in zip(self._decoders, values, strict=True)}
-            return {n: config[n] for n in self.names if n in config} if active and self.constants else config
-        return self._active({n: read(u) for (n, read), u in zip(self._decoders, values, strict=True) if u == u})
+        config = {}
+        for (name, cells, size, bottom, span, log, whole, low, high), u in zip(self._codec, x.tolist(), strict=True):
+            if cells is not None:
+                i = int(u * size) if u == u else 0
+                config[name] = cells[i if i < size else size - 1]
+            elif u == u:
+                value = bottom + u * span
+                value = math.exp(value) if log else value
+                config[name] = min(max(round(value) if whole else value, low), high)
+        if self._plain or not active:
+            return config
+        return self._active(config)
 
     def snap(self, x: Array) -> Array:
         """Move points, (n, d), to the codes of the configurations they decode to: cell middles, NaN where inactive."""
@@ -354,29 +374,50 @@ class Space:
         x = np.random.default_rng(0).random((_DRAWS, len(self.columns)))
         active, allowed = self.active(x), self.allowed(x)
         for i, name in enumerate(self.columns):
-            if not active[:, i].any():
+            if not active[:, i].any() and not self._reachable(name):
                 raise SpaceError(f"{name} can never be active: {self._conditions[name].source} does not hold anywhere")
         if not allowed.any() and not self._any_allowed():
             raise SpaceError("no configuration is allowed: the forbidden combinations cover the whole space")
         for i, name in enumerate(self.columns):
-            if not active[allowed, i].any() and allowed.any():
+            if active[:, i].any() and not active[allowed, i].any() and allowed.any():
                 raise SpaceError(f"{name} can never be active: the forbidden combinations cover all of its places")
 
     def _check_condition(self, owner: str, condition: Condition, *, possible: bool) -> None:
         """Refuse comparisons of unlike types, and with values that a parameter does not have."""
         try:
-            config = {n: next(p.values(2)) for n, p in self.parameters.items()} | self.constants
-            condition.holds(config)
+            self._check_holds(owner, condition)
         except (TypeError, ZeroDivisionError) as error:
-            raise SpaceError(f"{owner} {condition.source!r} cannot be evaluated: {error}") from None
+            raise SpaceError(f"{owner} {condition.source!r} cannot be evaluated everywhere: {error}") from None
+
+    def _check_holds(self, owner: str, condition: Condition) -> None:
+        condition.holds({n: next(p.values(2)) for n, p in self.parameters.items()} | self.constants)
         finite = [n for n in sorted(condition.names) if n in self.parameters]
         sizes = [self.parameters[n].size for n in finite]
         if math.prod(sizes) > _EXACT:
             return
-        for values in itertools.product(*(self.parameters[n].values() for n in finite)):
-            if condition.holds({**self.constants, **dict(zip(finite, values, strict=True))}):
-                return
-        raise SpaceError(f"{owner} {condition.source!r} can never hold: {'; '.join(map(self._describe, finite))}")
+        product = itertools.product(*(self.parameters[n].values() for n in finite))
+        configs = ({**self.constants, **dict(zip(finite, values, strict=True))} for values in product)
+        if not sum(condition.holds(config) for config in configs):  # all of them: each must be comparable
+            raise SpaceError(f"{owner} {condition.source!r} can never hold: {'; '.join(map(self._describe, finite))}")
+
+    def _reachable(self, name: str) -> bool:
+        """Look for a place where a parameter that no draw has met is active: meet its ancestors one by one."""
+        rng, where = np.random.default_rng(1), {n: i for i, n in enumerate(self.columns)}
+        needed = {name}
+        for other in reversed(self._order):
+            if other in needed and other in self._conditions:
+                needed |= self._conditions[other].names
+        x, met = rng.random((1000, len(self.columns))), np.zeros(len(self.columns), dtype=bool)
+        for other in (n for n in self._order if n in needed and n in self._conditions):
+            rows = x[self.active(x)[:, where[other]]]
+            if not len(rows):
+                return False
+            met[[where[n] for n in self._conditions[other].names if n in where]] = True
+            x = np.where(met, rows[rng.integers(len(rows), size=1000)], rng.random(x.shape))
+        return True
+
+    def _holds_none(self, name: str) -> bool:
+        return name in self.constants or None in (getattr(self.parameters[name], "options", None) or ())
 
     def _any_allowed(self) -> bool:
         if math.prod(p.size for p in self.parameters.values()) > _EXACT:
@@ -436,6 +477,12 @@ class Space:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         Space.__init__(self, state["given"], forbid=state["forbid"])
+
+
+def _codec(name: str, p: Parameter) -> tuple[Any, ...]:
+    """Lay out what `encode` and `decode` need of a parameter, so that neither makes a call for each."""
+    low, high = p.bounds
+    return name, p.cells, p.size, p.edges[0], p.edges[1] - p.edges[0], p.scale_log, p.kind == "int", low, high
 
 
 def _constant(name: str, value: Any) -> Any:

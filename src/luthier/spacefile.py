@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from luthier.notation import lists, parse, to_dict
 from luthier.parameter import Choice, Float, Int, Ordinal, Parameter
 from luthier.space import Space
 
+_EXPONENT = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+")
 _TYPES: dict[str, type[Parameter]] = {"float": Float, "int": Int, "choice": Choice, "ordinal": Ordinal}
 
 
@@ -66,9 +68,7 @@ def loads_space(text: str, form: str) -> Space:
 
             data = tomllib.loads(text)
         elif form in ("yaml", "yml"):
-            import yaml
-
-            data = yaml.safe_load(text)
+            data = _yaml(text)
         else:
             raise SpaceError(f"a space is .json, .toml, .yaml or .yml, got {form!r}")
     except SpaceError:
@@ -86,9 +86,7 @@ def dumps_space(space: Space, form: str) -> str:
     if form == "toml":
         return _toml(data)
     if form in ("yaml", "yml"):
-        import yaml
-
-        return str(yaml.safe_dump(data, sort_keys=False, allow_unicode=True))
+        return _yaml_text(data)
     raise SpaceError(f"a space is written as json, toml or yaml, got {form!r}")
 
 
@@ -109,11 +107,31 @@ def _entry(name: str, entry: Any) -> Any:
         raise SpaceError(f"{name}: {error}") from None
 
 
+def _yaml(text: str) -> Any:
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        """Reads ``1e-5`` as a number, as YAML 1.2, JSON and TOML do; YAML 1.1 takes it for a string."""
+
+    Loader.add_implicit_resolver("tag:yaml.org,2002:float", _EXPONENT, list("-+.0123456789"))
+    return yaml.load(text, Loader)  # noqa: S506 - a safe loader
+
+
+def _yaml_text(data: Mapping[str, Any]) -> str:
+    import yaml
+
+    class Dumper(yaml.SafeDumper):
+        """Quotes strings that the loader above would read as numbers."""
+
+    Dumper.add_implicit_resolver("tag:yaml.org,2002:float", _EXPONENT, list("-+.0123456789"))
+    return str(yaml.dump(data, Dumper=Dumper, sort_keys=False, allow_unicode=True))
+
+
 def _toml(data: Mapping[str, Any]) -> str:
     """Write the little TOML a space needs: a list of strings and one inline table or value per parameter."""
     lines = [f"forbid = {_toml_value(data['forbid'])}", ""] if "forbid" in data else []
     lines.append("[parameters]")
-    lines += [f"{json.dumps(name)} = {_toml_value(entry)}" for name, entry in data["parameters"].items()]
+    lines += [f"{_toml_value(name)} = {_toml_value(entry)}" for name, entry in data["parameters"].items()]
     return "\n".join(lines) + "\n"
 
 
@@ -124,4 +142,6 @@ def _toml_value(value: Any) -> str:
         return "{ " + ", ".join(f"{k} = {_toml_value(v)}" for k, v in value.items()) + " }"
     if isinstance(value, list):
         return "[" + ", ".join(map(_toml_value, value)) + "]"
+    if isinstance(value, str):  # JSON's escapes are TOML's, but for surrogate pairs and DEL
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     return json.dumps(value) if not isinstance(value, float) else repr(value)

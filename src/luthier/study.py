@@ -132,10 +132,10 @@ class Study(StudyReader):
         if self._ready and (new or self.history.trial(self._ready[0]).started is not None):
             return self._run(self.history.trial(self._ready.popleft()))
         if not new:
-            promoted = self.policy.schedule.promote(self.history)
+            promoted = self.policy.promote(self.history)
             return self._accept(promoted, 0, 0) if promoted else None
         number = self.history.began
-        rng = np.random.default_rng((self.seed, number))
+        rng = np.random.default_rng((self._record.seed, number))
         seed = int(rng.integers(2**31))
         proposals = self.policy.propose(self.history, 1, rng)
         return self._accept(proposals[0], number, seed) if proposals else None
@@ -169,7 +169,7 @@ class Study(StudyReader):
             If the trial is not running.
         """
         before = self._running(trial)
-        new = read_metrics(metrics, self.metrics)
+        new = read_metrics(metrics, self.history.metrics)
         step = before.steps + 1 if step is None else step
         if step < max(before.steps, 1):
             raise MetricError(Failure("type", f"steps rise: step {step} was reported after step {before.steps}"))
@@ -180,7 +180,7 @@ class Study(StudyReader):
             seconds=self._elapsed(before) if seconds is None else seconds,
         )
         self._store.report(after.number, step, new, after.seconds)
-        self._steps += step - before.steps
+        self.steps += step - before.steps
         self._note(after)
         decision = self.policy.judge(self.history, after)
         if decision.verdict is Verdict.CONTINUE and after.grant is not None and step >= after.grant:
@@ -211,10 +211,12 @@ class Study(StudyReader):
         if isinstance(metrics, Failure):
             return self._fail(before, metrics, seconds)
         try:
-            result = before.metrics if metrics is None else {**before.metrics, **read_metrics(metrics, self.metrics)}
+            result = (
+                before.metrics if metrics is None else {**before.metrics, **read_metrics(metrics, self.history.metrics)}
+            )
         except MetricError as error:
             return self._fail(before, error.failure, seconds)
-        for metric in self.metrics:
+        for metric in self.history.metrics:
             if metric.name not in result:
                 return self._fail(before, missing(metric.name, result), seconds)
         return self._end(before, State.DONE, seconds, metrics=result)
@@ -227,7 +229,7 @@ class Study(StudyReader):
         for metric in self.metrics:
             if metric.name not in before.metrics:
                 return self._fail(before, missing(metric.name, before.metrics), seconds)
-        return self._end(before, State.DONE if finished else State.STOPPED, seconds, reason=reason)
+        return self._end(before, State.DONE if finished else State.STOPPED, seconds, reason=reason or before.reason)
 
     def pause(self, trial: Trial | int, *, hold: bool = True, seconds: float | None = None) -> Trial:
         """Pause a running trial at its last checkpoint.
@@ -252,7 +254,7 @@ class Study(StudyReader):
         curve, result = before.curve.upto(step), dict[str, float]()
         for _, metrics in curve:
             result = result_of(result, metrics, self.metrics)
-        self._steps -= before.steps - curve.last_step
+        self.steps -= before.steps - curve.last_step
         after = replace(before, curve=curve, metrics=result)
         self._store.update(after)
         return self._note(after)
@@ -315,7 +317,7 @@ class Study(StudyReader):
         if not isinstance(config, Mapping):
             raise ConfigError(f"a configuration is a mapping of name to value, got {config!r}")
         number = self.history.began
-        rng = np.random.default_rng((self.seed, number))
+        rng = np.random.default_rng((self._record.seed, number))
         seed, whole = int(rng.integers(2**31)), self.space.complete(config, rng)
         reason = "a starting point" if origin == "start" else "put in the queue by hand"
         trial = Trial(number, whole, seed=seed, origin=origin, reason=reason, tags=tags, note=note)
@@ -336,12 +338,12 @@ class Study(StudyReader):
             reason=proposal.reason, started=time.time(),
         )  # fmt: skip
         self._store.begin(trial)
-        self._begun += 1
+        self.begun += 1
         return self._note(trial)
 
     def _run(self, trial: Trial) -> Trial:
         if trial.started is None:
-            self._begun += 1
+            self.begun += 1
         running = move(trial, State.RUNNING, started=time.time() if trial.started is None else trial.started)
         self._store.update(running)
         return self._note(running)
@@ -353,8 +355,7 @@ class Study(StudyReader):
 
     def _end(self, trial: Trial, state: State, seconds: float | None, **changes: Any) -> Trial:
         ran = self._elapsed(trial) if seconds is None else seconds
-        changes = {k: v for k, v in changes.items() if v or k != "reason"}
-        ended = move(trial, state, seconds=ran, ended=time.time(), **changes)
+        ended = replace(trial, state=state, seconds=ran, ended=time.time(), **changes)  # any end follows running
         self._store.end(ended)
         return self._note(ended)
 

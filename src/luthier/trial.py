@@ -25,11 +25,6 @@ class State(StrEnum):
     STOPPED = "stopped"  # given up by the schedule; its result so far counts
     FAILED = "failed"
 
-    @property
-    def ended(self) -> bool:
-        """Whether no other state can follow."""
-        return not NEXT[self]
-
 
 NEXT: dict[State, frozenset[State]] = {
     State.WAITING: frozenset({State.RUNNING, State.FAILED, State.STOPPED}),
@@ -39,6 +34,8 @@ NEXT: dict[State, frozenset[State]] = {
     State.STOPPED: frozenset(),
     State.FAILED: frozenset(),
 }
+
+ENDED: frozenset[State] = frozenset(state for state in State if not NEXT[state])
 
 FailureKind = Literal["exception", "nan", "type", "missing", "timeout", "memory", "signal", "exit"]
 
@@ -100,7 +97,7 @@ class Curve:
             return self.upto(step - 1).append(step, {**self.at(step), **metrics})
         if step < last:
             raise ValueError(f"steps rise: {step} was reported after {last}")
-        new = self if self._n == len(self._steps) else self.upto(last)
+        new = self if self._n and self._n == len(self._steps) else self.upto(last)
         columns = new._columns
         if not columns.keys() >= metrics.keys():
             columns = {**columns, **{m: array("d", [math.nan]) * new._n for m in metrics if m not in columns}}
@@ -160,6 +157,9 @@ def _curve(steps: array[int], columns: dict[str, array[float]], n: int) -> Curve
     return curve
 
 
+_EMPTY = Curve()
+
+
 @dataclass(frozen=True, slots=True)
 class Trial:
     """One configuration and all that is known about it.
@@ -203,7 +203,7 @@ class Trial:
     config: dict[str, Any]
     state: State = State.WAITING
     seed: int = 0
-    curve: Curve = field(default_factory=Curve)
+    curve: Curve = _EMPTY
     metrics: dict[str, float] = field(default_factory=dict)
     seconds: float = 0.0
     grant: int | None = None

@@ -19,11 +19,10 @@ from luthier.budget import clock, duration_s, size_bytes
 from luthier.contracts import Decision, Schedule, Search, Verdict
 from luthier.errors import AllTrialsFailed, MetricError, SettingError
 from luthier.execute.base import Executor, Limits, Outcome, Ticket
-from luthier.execute.run import RunEnded
-from luthier.objective import objective_of
+from luthier.objective import RunEnded, objective_of
 from luthier.space import Space
 from luthier.study import Observer, Study
-from luthier.trial import Failure, State, Trial
+from luthier.trial import Failure, State
 from luthier.view.base import Snapshot, View, view_of
 
 _GRACE_S = 10.0  # how long running trials get to reach a checkpoint when the study is to end
@@ -118,7 +117,7 @@ def tune(
     shown = view_of(view)
     study = Study(
         space, minimize=minimize, maximize=maximize, search=search, schedule=schedule, budget=budget, dir=dir,
-        name=name, seed=seed, start=start, retries=retries, observers=(*observers, shown.changed),
+        name=name, seed=seed, start=start, retries=retries, observers=(*observers, *([shown.changed] if shown else [])),
     )  # fmt: skip
     with study:
         executor: Executor
@@ -141,7 +140,7 @@ def tune(
 class _Loop:
     """Drives one study with one executor; hears what its runs report."""
 
-    def __init__(self, study: Study, executor: Executor, view: View) -> None:
+    def __init__(self, study: Study, executor: Executor, view: View | None) -> None:
         self._study = study
         self._executor = executor
         self._view = view
@@ -154,8 +153,8 @@ class _Loop:
         self._failures = 0
         self._busy = False  # a signal must not break off what is being written
         self._pending: BaseException | None = None
-        left = study.budget.left(study.spent)
-        self._deadline = time.monotonic() + left.seconds
+        self._deadline = time.monotonic() + study.budget.seconds - study.spent.seconds
+        self._root = study.path(0).parent
         self._grace_s = min(_GRACE_S, max(0.5, 0.05 * study.budget.seconds))
 
     # -- the loop ----------------------------------------------------------------------------------------------------
@@ -163,18 +162,20 @@ class _Loop:
     def run(self) -> None:
         """Run until the budget is used up, nothing is left to try, or somebody interrupts."""
         study = self._study
-        self._view.begin(self._snapshot)
+        if self._view is not None:
+            self._view.begin(self._snapshot)
         try:
             self._greet()
             with self._signals():
                 while self._fill():
-                    for outcome in self._executor.poll(self, self._patience()):
+                    outcomes = self._executor.poll(self, _POLL_S)
+                    for outcome in outcomes:
                         self._settle(outcome)
-                    study.flush()
-                    self._check_end()
+                    if not outcomes:
+                        self._idle()
         except KeyboardInterrupt:
             self._ending = self._ending or "interrupted"
-            self._view.say("stopped at once; trials that ran start again from their last checkpoint")
+            self._say("stopped at once; trials that ran start again from their last checkpoint")
             if threading.current_thread() is not threading.main_thread():
                 raise
         finally:
@@ -182,24 +183,32 @@ class _Loop:
                 if study.history.trial(number).state is State.RUNNING:
                     study.release(number)
             study.flush()
-            self._view.close()
+            if self._view is not None:
+                self._view.close()
         self._goodbye()
 
     def _fill(self) -> bool:
         """Start what may be started; False when nothing runs and nothing will."""
-        self._check_budget()
-        while self._executor.free and not self._ending:
-            spent = self._study.spent.trials
-            trial = self._study.ask(new=spent < self._study.budget.trials)
+        study, executor = self._study, self._executor
+        if time.monotonic() >= self._deadline or study.steps >= study.budget.steps:
+            self._used_up()
+        while executor.free and not self._ending:
+            trial = study.ask(new=study.begun < study.budget.trials)
             if trial is None:
                 break
+            parent = None if trial.parent is None else str(study.path(trial.parent))
             self._before[trial.number] = trial.seconds
-            self._executor.submit(self._ticket(trial))
+            path = f"{self._root}/{trial.number:05d}"
+            step = trial.steps if trial.metrics else 0
+            executor.submit(Ticket(trial.number, trial.config, trial.seed, path, step, parent))
         return bool(self._before)
 
-    def _ticket(self, trial: Trial) -> Ticket:
-        parent = None if trial.parent is None else str(self._study.path(trial.parent))
-        return Ticket(trial.number, trial.config, trial.seed, str(self._study.path(trial)), trial.steps, parent)
+    def _idle(self) -> None:
+        """While nothing ends: write what waits, and kill what has not reached a checkpoint in time."""
+        self._study.flush()
+        if self._ending and time.monotonic() > self._ended_at + self._grace_s:
+            for number in list(self._before):
+                self._executor.kill(number)
 
     def _settle(self, outcome: Outcome) -> None:
         """Write down how a run ended."""
@@ -217,14 +226,9 @@ class _Loop:
         else:
             trial = study.tell(number, outcome.result, seconds=seconds)
         self._cut.discard(number)
-        self._count(trial)
-
-    def _count(self, trial: Trial) -> None:
-        """Stop when the first trials all fail."""
         self._results += trial.state in (State.DONE, State.STOPPED, State.PAUSED)
         self._failures += trial.state is State.FAILED
-        if not self._results and self._failures >= max(_HOPELESS, self._executor.slots + 1):
-            assert trial.failure is not None
+        if not self._results and trial.failure and self._failures >= max(_HOPELESS, self._executor.slots + 1):
             raise AllTrialsFailed(
                 f"the first {self._failures} trials all failed; the last with "
                 f"{trial.failure.kind}: {trial.failure.message}\n{trial.failure.traceback}".rstrip()
@@ -242,13 +246,15 @@ class _Loop:
 
     def reported(self, number: int, step: int, metrics: Mapping[str, float], seconds: float) -> Decision:
         """Record a report and decide."""
+        study = self._study
         with self._undisturbed():
             try:
-                decision = self._study.report(number, metrics, step=step, seconds=self._before[number] + seconds)
+                decision = study.report(number, metrics, step=step, seconds=self._before[number] + seconds)
             except MetricError as error:
                 self._broken[number] = error.failure
                 return Decision(Verdict.STOP, error.failure.message)
-            self._check_budget()
+            if study.steps >= study.budget.steps or time.monotonic() >= self._deadline:
+                self._used_up()
         if self._ending and decision.verdict is Verdict.CONTINUE:
             self._cut.add(number)
             return Decision(Verdict.PAUSE, self._ending)
@@ -256,24 +262,9 @@ class _Loop:
 
     # -- when to end -------------------------------------------------------------------------------------------------
 
-    def _check_budget(self) -> None:
-        left = self._study.budget.left(self._study.spent)
-        if left.seconds <= 0 or left.steps <= 0:
-            self._end(f"the budget of {self._study.budget} is used up")
-
-    def _end(self, why: str) -> None:
+    def _used_up(self) -> None:
         if not self._ending:
-            self._ending, self._ended_at = why, time.monotonic()
-
-    def _check_end(self) -> None:
-        """Kill what has not reached a checkpoint in time."""
-        if self._ending and time.monotonic() > self._ended_at + self._grace_s:
-            for number in list(self._before):
-                self._executor.kill(number)
-
-    def _patience(self) -> float:
-        now = time.monotonic()
-        return max(0.0, min(_POLL_S, self._deadline - now)) if now < self._deadline else _POLL_S
+            self._ending, self._ended_at = f"the budget of {self._study.budget} is used up", time.monotonic()
 
     @contextmanager
     def _undisturbed(self) -> Iterator[None]:
@@ -305,10 +296,10 @@ class _Loop:
                 self._break_off(KeyboardInterrupt())
                 return
             self._ending, self._ended_at = "interrupted", time.monotonic()
-            self._view.say("stopping at the next report of each running trial; Ctrl-C again stops at once")
+            self._say("stopping at the next report of each running trial; Ctrl-C again stops at once")
 
         def on_alarm(_: int, __: FrameType | None) -> None:
-            self._end(f"the budget of {self._study.budget} is used up")
+            self._used_up()
             self._break_off(RunEnded())
 
         before = {s: signal.signal(s, on_stop) for s in (signal.SIGINT, signal.SIGTERM)}
@@ -329,6 +320,10 @@ class _Loop:
         study = self._study
         return Snapshot(study.name, study.history, study.budget, study.spent, self._executor.slots)
 
+    def _say(self, text: str) -> None:
+        if self._view is not None:
+            self._view.say(text)
+
     def _greet(self) -> None:
         study, said = self._study, self._study.policy.search.describe(self._study.history)
         where = "" if study.dir is None else f" in {study.dir}"
@@ -336,9 +331,9 @@ class _Loop:
         went = f", going on after {spent.trials} trials and {clock(spent.seconds)}" if spent.trials else ""
         count = self._executor.slots
         workers = "this process" if self._executor.in_process else f"{count} worker{'s' if count > 1 else ''}"
-        self._view.say(f"{said}; budget {study.budget}, {workers}{where}{went}")
+        self._say(f"{said}; budget {study.budget}, {workers}{where}{went}")
         for notice in study.notices:
-            self._view.say(notice)
+            self._say(notice)
 
     def _goodbye(self) -> None:
         study = self._study
@@ -347,7 +342,7 @@ class _Loop:
             used = study.budget.left(study.spent).used_up
             why = f"the budget of {study.budget} is used up" if used else "nothing is left to try"
         again = f"; to go on: {continue_line(study)}" if why == "interrupted" and study.dir is not None else ""
-        self._view.say(f"{why} after {study.spent.trials} trials and {clock(study.spent.seconds)}{again}")
+        self._say(f"{why} after {study.spent.trials} trials and {clock(study.spent.seconds)}{again}")
 
 
 def continue_line(study: Study) -> str:

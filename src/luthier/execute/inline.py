@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 
 from luthier.contracts import Decision
 from luthier.errors import SettingError
-from luthier.execute.base import Limits, Listener, Outcome, Ticket
+from luthier.execute.base import Limits, Listener, Outcome, OutcomeKind, Ticket
 from luthier.execute.run import Run, perform
-from luthier.objective import Metric, Objective
+from luthier.objective import Metric, Objective, RunEnded
 
 
 class InlineExecutor:
@@ -38,28 +39,31 @@ class InlineExecutor:
         self._objective = objective
         self._metrics = metrics
         self._limits = limits
-        self._waiting: list[Ticket] = []
-
-    @property
-    def free(self) -> int:
-        """1, or 0 with a ticket waiting."""
-        return 1 - len(self._waiting)
+        self._ticket: Ticket | None = None
+        self.free = 1
 
     def submit(self, ticket: Ticket) -> None:
         """Take a ticket; `poll` runs it."""
-        self._waiting.append(ticket)
+        self._ticket, self.free = ticket, 0
 
     def poll(self, listener: Listener, timeout_s: float) -> list[Outcome]:
         """Run the ticket that waits, to its end."""
-        if not self._waiting:
+        if self._ticket is None:
             return []
-        ticket = self._waiting.pop()
-        run = Run(ticket, self._metrics, _Here(listener), checkpoints=self._limits.checkpoints)
-        return [perform(self._objective, run)]
+        ticket, self._ticket, self.free = self._ticket, None, 1
+        if self._objective.wants_run or self._objective.streams:
+            run = Run(ticket, self._metrics, _Here(listener), checkpoints=self._limits.checkpoints)
+            return [perform(self._objective, run)]
+        begun = time.monotonic()
+        try:
+            result, failure = self._objective.attempt(ticket.config, ticket.seed)
+        except RunEnded:
+            return [Outcome(ticket.number, "interrupted", seconds=time.monotonic() - begun)]
+        kind: OutcomeKind = "done" if failure is None else "failed"
+        return [Outcome(ticket.number, kind, result, failure, seconds=time.monotonic() - begun)]
 
     def kill(self, number: int) -> None:
         """Nothing can be killed in this process."""
-        self._waiting = [t for t in self._waiting if t.number != number]
 
     def close(self) -> None:
         """Nothing to end."""

@@ -1,4 +1,4 @@
-"""The global random states of Python, NumPy and torch: seeded for each trial, saved in its checkpoints."""
+"""The global random states of Python, NumPy and torch, as they go into checkpoints."""
 
 from __future__ import annotations
 
@@ -8,14 +8,6 @@ import sys
 from typing import Any
 
 import numpy as np
-
-
-def seed_everything(seed: int) -> None:
-    """Seed the global generators of Python, NumPy and, where it is loaded, torch."""
-    random.seed(seed)
-    np.random.seed(seed % 2**32)  # noqa: NPY002 - the objective may use the global one
-    if torch := _torch():
-        torch.manual_seed(seed)
 
 
 def random_state() -> dict[str, Any]:

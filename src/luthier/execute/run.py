@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 import time
-import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -14,13 +12,17 @@ from luthier.contracts import Decision, Verdict
 from luthier.errors import LuthierError, MetricError
 from luthier.execute import checkpoint
 from luthier.execute.base import Outcome, OutcomeKind, Stopwatch, Ticket
-from luthier.execute.rng import random_state, restore_random_state, seed_everything
-from luthier.objective import Metric, Objective, read_metrics
+from luthier.execute.rng import random_state, restore_random_state
+from luthier.objective import Metric, Objective, RunEnded, read_metrics
 from luthier.trial import Failure
 
 _EVERY_S = 1.0  # at most one unforced checkpoint in so many seconds
 _SHARE = 0.1  # and at most this share of the time spent on them
-_TRACEBACK = 6000  # characters kept
+_ENDINGS: dict[Verdict, OutcomeKind] = {
+    Verdict.PAUSE: "paused",
+    Verdict.STOP: "stopped",
+    Verdict.FINISH: "finished",
+}
 
 
 class Host(Protocol):
@@ -37,14 +39,6 @@ class Host(Protocol):
     def hold(self, run: Run) -> bool:
         """Keep a paused run in memory; True when it goes on, False if it has to end."""
         ...
-
-
-class RunEnded(BaseException):
-    """Ends a run from inside; not an Exception, so that the objective's own handlers let it pass."""
-
-    def __init__(self, failure: Failure | None = None) -> None:
-        super().__init__(failure.message if failure else "the run has ended")
-        self.failure = failure
 
 
 class Run:
@@ -220,6 +214,18 @@ class Run:
         self._announce()
         return self._boundary(last=False)
 
+    def drain(self, steps: Generator[Any, None, Any]) -> Any:
+        """Report what a generator yields, one step each, until it ends or is to end; return what it returned."""
+        while True:
+            try:
+                given = next(steps)
+            except StopIteration as stop:
+                return stop.value
+            self.report(given)
+            if self.should_stop and self.ended is not None:
+                steps.close()
+                return None
+
     # -- inside ------------------------------------------------------------------------------------------------------
 
     def _reported(self, step: int, values: dict[str, float]) -> None:
@@ -336,56 +342,17 @@ class Run:
 
 
 def perform(objective: Objective, run: Run) -> Outcome:
-    """Call an objective and say how its run ended; what it raises becomes a failure."""
-    seed_everything(run.seed)
-    failure: Failure | None = None
-    result: Any = None
-    cut = False
+    """Call an objective that takes a run, or yields, and say how its run ended."""
     try:
-        result = objective(run.config, run)
-        if inspect.isgenerator(result):
-            result = _drain(result, run)
-        if run.ended is None:
+        result, failure = objective.attempt(run.config, run.seed, run)
+        if failure is None and run.ended is None:
             run.finish()
-            result = None if result is None else read_metrics(result, run.metrics)
-    except RunEnded as ended:
-        failure, cut = ended.failure, run.ended is None
-    except MetricError as error:
-        failure = error.failure
-    except MemoryError as error:
-        failure = Failure("memory", f"out of memory: {error}" if str(error) else "out of memory", _tail(error))
-    except SystemExit as error:
-        failure = Failure("exit", f"the objective called exit({error.code!r})", _tail(error))
-    except Exception as error:  # noqa: BLE001 - a failing trial is data
-        kind: Literal["memory", "exception"] = "memory" if "out of memory" in str(error).lower() else "exception"
-        failure = Failure(kind, f"{type(error).__name__}: {error}", _tail(error))
+    except RunEnded:
+        if run.ended is None:
+            return Outcome(run.number, "interrupted", seconds=run.elapsed_s)
+        result, failure = None, None
     if failure is not None:
         return Outcome(run.number, "failed", failure=failure, seconds=run.elapsed_s)
     if run.ended is not None:
-        kinds: dict[Verdict, OutcomeKind] = {
-            Verdict.PAUSE: "paused", Verdict.STOP: "stopped", Verdict.FINISH: "finished",
-        }  # fmt: skip
-        return Outcome(run.number, kinds[run.ended.verdict], reason=run.ended.reason, seconds=run.elapsed_s)
-    return Outcome(run.number, "interrupted" if cut else "done", result=result, seconds=run.elapsed_s)
-
-
-def _drain(steps: Any, run: Run) -> Any:
-    """Report what a generator yields, one step each, until it ends or is to end; return what it returned."""
-    while True:
-        try:
-            given = next(steps)
-        except StopIteration as stop:
-            return stop.value
-        run.report(given)
-        if run.should_stop and run.ended is not None:
-            steps.close()
-            return None
-
-
-def _tail(error: BaseException) -> str:
-    """Format a traceback from the objective's own frames on."""
-    frames = error.__traceback__
-    while frames is not None and "/luthier/" in frames.tb_frame.f_code.co_filename.replace("\\", "/"):
-        frames = frames.tb_next
-    lines = traceback.format_exception(type(error), error, frames or error.__traceback__)
-    return "".join(lines)[-_TRACEBACK:]
+        return Outcome(run.number, _ENDINGS[run.ended.verdict], reason=run.ended.reason, seconds=run.elapsed_s)
+    return Outcome(run.number, "done", result=result, seconds=run.elapsed_s)

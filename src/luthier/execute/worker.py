@@ -10,15 +10,18 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 from luthier.contracts import Decision
+from luthier.errors import MetricError
 from luthier.execute.base import Outcome, Ticket
 from luthier.execute.limits import limit_memory
 from luthier.execute.rng import random_state, restore_random_state
 from luthier.execute.run import Run, perform
+from luthier.objective import Metric, read_metrics
 from luthier.trial import Failure
 
 
@@ -76,7 +79,7 @@ class _Worker:
             if self._objective is None:
                 self._objective = pickle.loads(self._objective_data)  # noqa: S301 - from our own driver
             run = Run(ticket, self._metrics, _There(self, ticket), checkpoints=self._limits.checkpoints)
-            outcome = perform(self._objective, run)
+            outcome = _plain(perform(self._objective, run), self._metrics)
         except Exception as error:  # noqa: BLE001 - unpickling imports anything
             text = f"{type(error).__name__}: {error}"
             failure = Failure("exception", f"the worker cannot load the objective: {text}")
@@ -113,6 +116,16 @@ class _There:
         restore_random_state(state)
         run.watch.before, run.watch.begun = seconds, time.monotonic()
         return True
+
+
+def _plain(outcome: Outcome, metrics: tuple[Metric, ...]) -> Outcome:
+    """Turn what the objective returned into plain floats: it may be a tensor on a GPU."""
+    if outcome.result is None:
+        return outcome
+    try:
+        return replace(outcome, result=read_metrics(outcome.result, metrics))
+    except MetricError as error:
+        return replace(outcome, kind="failed", result=None, failure=error.failure)
 
 
 def capture_output(ticket: Ticket) -> None:

@@ -11,8 +11,10 @@ from luthier.contracts import Schedule
 from luthier.errors import SettingError, did_you_mean
 
 
-def schedule_of(given: str | Schedule | Iterable[Any]) -> Schedule:
-    """Return a schedule by its name; ``"median+patience"`` or a list asks several, and the first objection counts.
+def schedule_of(given: str | Schedule | Iterable[Any] | None) -> Schedule | None:
+    """Return a schedule by its name, None for ``"full"``, where every trial runs to its end.
+
+    ``"median+patience"`` or a list asks several; the first objection counts.
 
     Raises
     ------
@@ -24,15 +26,18 @@ def schedule_of(given: str | Schedule | Iterable[Any]) -> Schedule:
     if isinstance(given, (list, tuple)):
         from luthier.schedule.chain import Chain
 
-        return Chain([schedule_of(part) for part in given])
+        parts = [part for part in map(schedule_of, given) if part is not None]
+        return Chain(parts) if parts else None
+    if given is None:
+        return None
     if not isinstance(given, str):
         if isinstance(given, type) or not isinstance(given, Schedule):
             raise SettingError(f"schedule= is a name or an object with grant(), promote() and judge(), got {given!r}")
         return given
     names = sorted(m.name for m in pkgutil.iter_modules(__path__))
     if given in names:
-        made: Any = getattr(importlib.import_module(f"{__name__}.{given}"), "SCHEDULE", None)
-        if made is not None:
-            schedule: Schedule = made()
+        module = importlib.import_module(f"{__name__}.{given}")
+        if hasattr(module, "SCHEDULE"):
+            schedule: Schedule | None = module.SCHEDULE()
             return schedule
     raise SettingError(f"there is no schedule {given!r}{did_you_mean(given, names)}")

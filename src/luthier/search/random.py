@@ -27,7 +27,11 @@ class RandomSearch:
 
     def propose(self, history: History, n: int, rng: np.random.Generator) -> list[Proposal]:
         """Return `n` draws; fewer when a finite space is exhausted."""
-        found: list[Proposal] = [*believed(history, rng)] if self.prior else []
+        found: list[Proposal] = [*believed(history, rng)] if self.prior and not history.began else []
+        if not history.space.finite:  # a continuous draw never comes twice
+            rest = n - len(found)
+            draws = [history.space.sample(rng, believed=self.prior) for _ in range(rest)]
+            return [*found, *(New(config, reason="a random draw") for config in draws)]
         taken = [p.config for p in found if isinstance(p, New)]
         while len(found) < n:
             config = unseen(history, taken, rng, prior=self.prior)

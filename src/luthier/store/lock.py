@@ -13,7 +13,8 @@ from typing import Any
 
 from luthier.errors import StoreFull, StudyBusy
 
-_HELD: set[str] = set()  # POSIX record locks do not exclude a second opener in the same process
+_HELD: dict[str, dict[str, Any]] = {}  # directory -> owner; POSIX record locks do not exclude their own process,
+# and closing any descriptor of the file drops them, so this process never opens the file again while it holds one
 
 
 class DriverLock:
@@ -51,8 +52,8 @@ class DriverLock:
         except OSError:
             self._file.close()
             raise StudyBusy(busy_message(directory)) from None
-        _HELD.add(self._key)
         owner = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.time(), "command": sys.argv}
+        _HELD[self._key] = owner
         try:
             self._file.truncate(0)
             self._file.write(json.dumps(owner))
@@ -64,15 +65,15 @@ class DriverLock:
     def release(self) -> None:
         """Let another process drive the study."""
         if not self._file.closed:
-            _HELD.discard(self._key)
+            _HELD.pop(self._key, None)
             self._file.close()
 
 
 def driver_of(directory: Path) -> dict[str, Any] | None:
     """Return who drives the study (pid, host, since, command), None if nobody does."""
     path = directory / "study.lock"
-    if str(directory.resolve()) in _HELD:
-        return _owner(path)
+    if (key := str(directory.resolve())) in _HELD:
+        return dict(_HELD[key])
     try:
         with open(path, "r+", encoding="utf-8") as file:
             try:

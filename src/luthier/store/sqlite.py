@@ -18,7 +18,7 @@ from typing import Any
 from luthier.errors import StoreDamaged, StoreError, StoreFull, StoreTooNew
 from luthier.store.base import StudyRecord
 from luthier.store.lock import DriverLock
-from luthier.trial import Curve, Failure, State, Trial
+from luthier.trial import ENDED, Curve, Failure, State, Trial
 
 MIGRATIONS: tuple[str, ...] = (
     """
@@ -52,6 +52,8 @@ _CUT = "DELETE FROM reports WHERE trial = ? AND step > ?"
 _SESSION = "UPDATE sessions SET seconds = ? WHERE id = ?"
 _WINDOW_S = 0.2  # a report waits at most about so long for its group, and the end of a trial for the disk
 _GROUP = 256
+
+_NOTHING = Curve()
 
 Statement = tuple[str, tuple[Any, ...]]
 
@@ -92,6 +94,7 @@ class SqliteStore:
         self._synced = -math.inf  # when the disk last confirmed
         self._unsynced = False
         self._before = 0.0
+        self._closed: float | None = None
         self._lock = None if readonly else _lock(self.path.parent)
         try:
             self._db = self._open()
@@ -105,6 +108,9 @@ class SqliteStore:
 
     def _open(self) -> sqlite3.Connection:
         mode = "ro" if self.readonly else "rwc"
+        log = self.path.with_name(f"{self.path.name}-wal")
+        if self.readonly and not os.access(self.path.parent, os.W_OK) and not log.exists():
+            mode = "ro&immutable=1"  # a reader, too, would write an index of the log beside the file
         name = str(self.path.absolute()).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
         db = sqlite3.connect(
             f"file:{name}?mode={mode}", uri=True, isolation_level=None, timeout=30, check_same_thread=False
@@ -146,11 +152,14 @@ class SqliteStore:
         row = self._read("SELECT name, metrics, seed, created, command, settings FROM study")
         if not row:
             return None
-        space = self._read("SELECT space FROM spaces ORDER BY version DESC LIMIT 1")[0][0]
         name, metrics, seed, created, command, settings = row[0]
-        pairs = tuple((metric, direction) for metric, direction in json.loads(metrics))
-        told = tuple(json.loads(command))
-        return StudyRecord(name, json.loads(space), pairs, seed, created, told, json.loads(settings))
+        try:
+            space = json.loads(self._read("SELECT space FROM spaces ORDER BY version DESC LIMIT 1")[0][0])
+            pairs = tuple((metric, direction) for metric, direction in json.loads(metrics))
+            told = tuple(json.loads(command))
+            return StudyRecord(name, space, pairs, seed, created, told, json.loads(settings))
+        except (ValueError, TypeError, IndexError) as error:
+            raise self._torn(error) from None
 
     def save(self, record: StudyRecord) -> None:
         """Create the study, or replace its record; earlier spaces are kept."""
@@ -201,14 +210,20 @@ class SqliteStore:
         columns = ", ".join(f'"{name}"' for name in _FIELDS)
         rows = self._read(f"SELECT {columns} FROM trials ORDER BY rank IS NULL, rank, number")  # noqa: S608 - constant
         curves: dict[int, Curve] = {}
-        for number, step, metrics in self._read("SELECT trial, step, metrics FROM reports ORDER BY trial, step"):
-            curves[number] = curves.setdefault(number, Curve()).append(step, json.loads(metrics))
-        return [_trial(row, curves.get(row[0])) for row in rows]
+        seconds: dict[int, float] = {}
+        reports = self._read("SELECT trial, step, seconds, metrics FROM reports ORDER BY trial, step")
+        try:
+            for number, step, ran, metrics in reports:
+                curves[number] = curves.get(number, _NOTHING).append(step, json.loads(metrics))
+                seconds[number] = ran
+            return [_trial(row, curves.get(row[0], _NOTHING), seconds.get(row[0], 0.0)) for row in rows]
+        except (ValueError, TypeError, AttributeError) as error:
+            raise self._torn(error) from None
 
     def spent_seconds(self) -> float:
         """Return how long the study was driven, in all sessions."""
         if self._session is not None:
-            return self._before + self._clock() - self._began
+            return self._before + (self._clock() if self._closed is None else self._closed) - self._began
         return float(self._read("SELECT coalesce(sum(seconds), 0.0) FROM sessions")[0][0])
 
     def flush(self) -> None:
@@ -223,6 +238,7 @@ class SqliteStore:
             if not self.readonly:
                 self.flush()
         finally:
+            self._closed = self._clock() if self._closed is None else self._closed
             self._db.close()
             if self._lock:
                 self._lock.release()
@@ -272,6 +288,11 @@ class SqliteStore:
             return self._db.execute(sql, values).fetchall()
         except sqlite3.Error as error:
             raise self._told(error) from None
+        except UnicodeDecodeError as error:
+            raise self._torn(error) from None
+
+    def _torn(self, error: Exception) -> StoreDamaged:
+        return StoreDamaged(f"{self.path} is damaged ({error}): {repair_advice(self.path.parent)}")
 
     def _told(self, error: sqlite3.Error) -> StoreError:
         """Say what an SQLite error means for the study."""
@@ -284,7 +305,7 @@ class SqliteStore:
         if code.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")):
             return StoreFull(f"cannot write {self.path}: {text}; choose a directory that you may write to")
         if code.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
-            return StoreDamaged(f"{self.path} is damaged ({text}): {repair_advice(self.path.parent)}")
+            return self._torn(error)
         return StoreError(f"{self.path}: {text}")
 
 
@@ -311,10 +332,12 @@ def _row(trial: Trial) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-def _trial(row: tuple[Any, ...], curve: Curve | None) -> Trial:
+def _trial(row: tuple[Any, ...], curve: Curve, seconds: float) -> Trial:
     values = dict(zip(_FIELDS, row, strict=True))
     values["state"] = State(values["state"])
     values["config"], values["metrics"] = json.loads(values["config"]), json.loads(values["metrics"])
     values["failure"] = None if values["failure"] is None else Failure(*json.loads(values["failure"]))
     values["tags"] = tuple(json.loads(values["tags"]))
-    return Trial(curve=curve or Curve(), **values)
+    if values["state"] not in ENDED:
+        values["seconds"] = max(values["seconds"], seconds)  # as of its last report
+    return Trial(curve=curve, **values)

@@ -44,24 +44,8 @@ class View(Protocol):
         ...
 
 
-class Silent:
-    """Shows nothing."""
-
-    def begin(self, snapshot: Callable[[], Snapshot]) -> None:
-        """Nothing."""
-
-    def say(self, text: str) -> None:
-        """Nothing."""
-
-    def changed(self, trial: Trial) -> None:
-        """Nothing."""
-
-    def close(self) -> None:
-        """Nothing."""
-
-
-def view_of(given: Literal["auto", "live", "plain", "none"] | View) -> View:
-    """Return a view by its name; ``"auto"`` is live in a terminal and plain lines elsewhere.
+def view_of(given: Literal["auto", "live", "plain", "none"] | View) -> View | None:
+    """Return a view by its name, None for none; ``"auto"`` is live in a terminal and plain lines elsewhere.
 
     Raises
     ------
@@ -81,5 +65,5 @@ def view_of(given: Literal["auto", "live", "plain", "none"] | View) -> View:
 
         return PlainView()
     if given == "none":
-        return Silent()
+        return None
     raise SettingError(f"view= is 'auto', 'live', 'plain' or 'none', got {given!r}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from luthier.trial import State, Trial
+from luthier.trial import ENDED, State, Trial
 from luthier.view.base import Snapshot
 from luthier.view.text import ending_text, metrics_text
 
@@ -24,7 +24,7 @@ class PlainView:
 
     def changed(self, trial: Trial) -> None:
         """Print a line if the trial has ended or is paused, and another for a new best."""
-        if not trial.state.ended and trial.state is not State.PAUSED:
+        if trial.state not in ENDED and trial.state is not State.PAUSED:
             return
         history = self._snapshot().history
         self.say(ending_text(history, trial))
