@@ -21,7 +21,6 @@ A failing trial is none of these: it is recorded as a `luthier.Failure` and the 
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from typing import Any
 
@@ -109,5 +108,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     known
         What is allowed.
     """
+    import difflib  # only where something went wrong
+
     near = difflib.get_close_matches(str(word), list(known), n=1, cutoff=0.6)
     return f"; did you mean {near[0]!r}?" if near else ""

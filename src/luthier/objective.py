@@ -238,7 +238,7 @@ def objective_of(function: Any, names: Iterable[str]) -> Objective:
         if p.name not in names:
             raise ObjectiveError(
                 f"{title}() needs {p.name!r}, which is not in the space{did_you_mean(p.name, names)} "
-                f"(it has {', '.join(names)})"
+                f"(it has {', '.join(names)}); to get the whole configuration, name the only parameter 'config'"
             )
     for name in names:
         if not takes_all and name not in accepted:
@@ -252,7 +252,9 @@ def objective_of(function: Any, names: Iterable[str]) -> Objective:
 def _takes_dict(given: list[inspect.Parameter], needed: list[inspect.Parameter], names: tuple[str, ...]) -> bool:
     """Whether a function has one positional parameter to fill and none that is named as in the space."""
     positional = [p for p in given if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    return bool(positional) and needed in ([], positional[:1]) and not any(p.name in names for p in given)
+    if not positional or needed not in ([], positional[:1]) or any(p.name in names for p in given):
+        return False
+    return not did_you_mean(positional[0].name, names)  # a slip of the pen is told as one
 
 
 def result_of(before: Mapping[str, float], new: Mapping[str, float], wanted: tuple[Metric, ...]) -> dict[str, float]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 import weakref
 from pathlib import Path
 from typing import Self
@@ -106,6 +104,9 @@ class StudyReader:
         """
         number = trial if isinstance(trial, int) else trial.number
         if self._root is None:
+            import shutil
+            import tempfile
+
             self._root = Path(tempfile.mkdtemp(prefix="luthier-"))
             weakref.finalize(self, shutil.rmtree, self._root, ignore_errors=True)
         return self._root / "trials" / f"{number:05d}"

@@ -6,7 +6,6 @@ they are written by ``torch.save`` and can be read by ``torch.load``, otherwise 
 
 from __future__ import annotations
 
-import hashlib
 import io
 import os
 import pickle
@@ -44,7 +43,7 @@ def write(directory: Path, step: int, data: bytes) -> Path:
     OSError
         If it cannot be written; nothing is left behind then.
     """
-    path = directory / f"{step:08d}-{hashlib.blake2b(data, digest_size=8).hexdigest()}.ckpt"
+    path = directory / f"{step:08d}-{_digest(data)}.ckpt"
     beside = directory / f"{path.name}.{os.getpid()}.part"
     try:
         try:
@@ -63,6 +62,12 @@ def write(directory: Path, step: int, data: bytes) -> Path:
     return path
 
 
+def _digest(data: bytes) -> str:
+    from hashlib import blake2b  # three milliseconds that `import luthier` need not pay
+
+    return blake2b(data, digest_size=8).hexdigest()
+
+
 def files(directory: Path) -> dict[int, Path]:
     """Return the checkpoints in a directory by step, lowest first, torn ones included."""
     if not directory.is_dir():
@@ -74,7 +79,7 @@ def files(directory: Path) -> dict[int, Path]:
 def whole(path: Path) -> bool:
     """Tell whether a checkpoint's content matches its name."""
     match = _NAME.fullmatch(path.name)
-    return bool(match) and hashlib.blake2b(path.read_bytes(), digest_size=8).hexdigest() == match[2]  # type: ignore[index]
+    return bool(match) and _digest(path.read_bytes()) == match[2]  # type: ignore[index]
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import importlib
-import pkgutil
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from luthier.contracts import Schedule
@@ -34,7 +34,7 @@ def schedule_of(given: str | Schedule | Iterable[Any] | None) -> Schedule | None
         if isinstance(given, type) or not isinstance(given, Schedule):
             raise SettingError(f"schedule= is a name or an object with grant(), promote() and judge(), got {given!r}")
         return given
-    names = sorted(m.name for m in pkgutil.iter_modules(__path__))
+    names = sorted(file.stem for folder in __path__ for file in Path(folder).glob("[a-z]*.py"))
     if given in names:
         module = importlib.import_module(f"{__name__}.{given}")
         if hasattr(module, "SCHEDULE"):

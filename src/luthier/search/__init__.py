@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-import pkgutil
+from pathlib import Path
 from typing import Any
 
 from luthier.contracts import Search
@@ -22,7 +22,7 @@ def search_of(given: str | Search) -> Search:
         if isinstance(given, type) or not isinstance(given, Search):
             raise SettingError(f"search= is a name or an object with propose() and describe(), got {given!r}")
         return given
-    names = sorted(m.name for m in pkgutil.iter_modules(__path__))
+    names = sorted(file.stem for folder in __path__ for file in Path(folder).glob("[a-z]*.py"))
     if given in names:
         made: Any = getattr(importlib.import_module(f"{__name__}.{given}"), "SEARCH", None)
         if made is not None:
