@@ -20,6 +20,7 @@ from luthier.errors import ConfigError, SpaceError, did_you_mean
 Array = NDArray[np.float64]
 Kind = Literal["float", "int", "ordinal", "choice"]
 
+_WIDEST = 2**40  # codes of an Int of so many values can still be told apart, on a logarithmic scale too
 _BELIEF_WIDTH = 0.1  # standard deviation of a belief, in unit-interval units
 _TABLE = np.linspace(0.0, 1.0, 257)
 
@@ -129,9 +130,11 @@ class Parameter:
     def __repr__(self) -> str:
         options = getattr(self, "options", None)
         shown = [repr(getattr(self, n)) for n in ("low", "high")] if options is None else list(map(repr, options))
-        for name, default in (("log", False), ("step", None), ("pow2", False), ("prior", None), ("sure", 0.5)):
+        shown = [f"[{options[0]!r}]"] if options and len(options) == 1 and isinstance(options[0], tuple) else shown
+        step = 1 if self.kind == "int" else None
+        for name, default in (("log", False), ("step", step), ("pow2", False), ("prior", None), ("sure", 0.5)):
             value = getattr(self, name, default)
-            shown += [f"{name}={value!r}"] if value != default and (name, value) != ("step", 1) else []
+            shown += [f"{name}={value!r}"] if value != default else []
         shown += [f"when={self.when.source!r}"] if isinstance(self.when, Condition) else []
         return f"{type(self).__name__}({', '.join(shown)})"
 
@@ -196,7 +199,11 @@ class Float(Parameter):
             return
         if self.log:
             raise SpaceError(f"Float({low!r}, {high!r}) cannot have log=True and step=: list the values in an Ordinal")
-        self._settle("float", cells=_Steps(self.low, self.step, _count("Float", low, high, self.step)))
+        if 0 < self.step < 1e-9 * max(abs(self.low), abs(self.high)):
+            raise SpaceError(f"Float({low!r}, {high!r}) cannot tell values apart that differ by step={self.step!r}")
+        self._settle(
+            "float", cells=_Steps(self.low, self.high, float(self.step), _count("Float", low, high, self.step))
+        )
 
     def check(self, value: Any) -> float:
         number = float(_number(value))
@@ -213,10 +220,10 @@ class Float(Parameter):
 class _Steps(Sequence[float]):
     """The values ``low + i * step``, computed when asked for; `index` finds the nearest."""
 
-    __slots__ = ("_low", "_size", "_step")
+    __slots__ = ("_high", "_low", "_size", "_step")
 
-    def __init__(self, low: float, step: float, size: int) -> None:
-        self._low, self._step, self._size = low, step, size
+    def __init__(self, low: float, high: float, step: float, size: int) -> None:
+        self._low, self._high, self._step, self._size = low, high, step, size
 
     def __len__(self) -> int:
         return self._size
@@ -224,7 +231,8 @@ class _Steps(Sequence[float]):
     def __getitem__(self, i: Any) -> Any:
         if not 0 <= i < self._size:
             raise IndexError(i)
-        return float(f"{self._low + i * self._step:.12g}")
+        value = float(f"{self._low + i * self._step:.12g}")  # so that 3 * 0.1 is 0.3
+        return min(max(value, self._low), self._high)
 
     def index(self, value: Any, *_: Any) -> int:
         return int(min(max(round((value - self._low) / self._step), 0), self._size - 1))
@@ -268,8 +276,11 @@ class Int(Parameter):
         object.__setattr__(self, "high", high)
         if self.log + self.pow2 + (self.step != 1) > 1:
             raise SpaceError(f"Int({low}, {high}) can have one of log=, step= and pow2=, not several")
-        if self.step != int(self.step):
+        if not isinstance(self.step, (int, float, np.number)) or self.step != int(self.step):
             raise SpaceError(f"Int({low}, {high}) needs a whole step, got {self.step!r}: use Float")
+        object.__setattr__(self, "step", int(self.step))
+        if (high if self.log else high - low) > _WIDEST:
+            raise SpaceError(f"Int({low}, {high}) is too wide to tell its values apart: narrow it, or use Float")
         if self.pow2:
             if low & (low - 1) or high & (high - 1):
                 raise SpaceError(
@@ -290,7 +301,8 @@ class Int(Parameter):
         if not self.low <= whole <= self.high:
             raise ConfigError(f"{value!r} is outside {self.low}..{self.high}")
         if self.cells is not None and whole not in self.cells:
-            near = min(self.cells, key=lambda cell: abs(cell - whole))
+            index = whole.bit_length() - self.low.bit_length() if self.pow2 else round((whole - self.low) / self.step)
+            near = self.cells[min(index, len(self.cells) - 1)]
             raise ConfigError(f"{value!r} is not on its grid; the nearest value is {near}")
         return whole
 
@@ -372,7 +384,7 @@ class Ordinal(_Options):
 
 def _bounds(name: str, low: Any, high: Any, positive: bool) -> tuple[Any, Any]:
     for bound in (low, high):
-        if isinstance(bound, bool) or not hasattr(bound, "__float__") or not math.isfinite(bound):
+        if isinstance(bound, bool) or not hasattr(bound, "__float__") or not _finite(bound):
             raise SpaceError(f"{name}({low!r}, {high!r}) needs two finite numbers")
     if low == high:
         raise SpaceError(f"{name}({low!r}, {high!r}) holds one value: write the value itself instead")
@@ -384,18 +396,24 @@ def _bounds(name: str, low: Any, high: Any, positive: bool) -> tuple[Any, Any]:
 
 
 def _count(name: str, low: float, high: float, step: float) -> int:
-    if isinstance(step, bool) or not math.isfinite(step) or step <= 0 or step > high - low:
+    if isinstance(step, bool) or not math.isfinite(step) or step <= 0 or step > (high - low) * (1 + 1e-9):
         raise SpaceError(f"{name}({low!r}, {high!r}) needs 0 < step <= {high - low!r}, got step={step!r}")
     return math.floor((high - low) / step + 1e-9) + 1
 
 
 def _number(value: Any) -> float:
-    if isinstance(value, (bool, str)) or not hasattr(value, "__float__"):
+    if isinstance(value, (bool, str, np.bool_)) or not hasattr(value, "__float__"):
         raise ConfigError(f"{value!r} is not a number")
-    number = value if isinstance(value, int) else float(value)
-    if not math.isfinite(number):
+    if not _finite(value):
         raise ConfigError(f"{value!r} is not finite")
-    return number
+    return value if isinstance(value, int) else float(value)
+
+
+def _finite(value: Any) -> bool:
+    try:
+        return math.isfinite(value)
+    except (TypeError, OverflowError):  # an array; a whole number that no float can hold
+        return False
 
 
 def plain(option: Any, name: str) -> Any:

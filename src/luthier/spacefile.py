@@ -101,8 +101,11 @@ def _entry(name: str, entry: Any) -> Any:
     kind = options.pop("type", None)
     if kind not in _TYPES:
         raise SpaceError(f"{name}: type is one of {', '.join(_TYPES)}, got {kind!r}{did_you_mean(str(kind), _TYPES)}")
+    values = options.pop("options", None)
+    if values is not None and not isinstance(values, (list, tuple)):
+        raise SpaceError(f"{name}: options is a list of values, got {values!r}")
     try:
-        return _TYPES[kind](*options.pop("options", ()), **options)
+        return _TYPES[kind](*([] if values is None else [values]), **options)
     except TypeError as error:
         raise SpaceError(f"{name}: {error}") from None
 

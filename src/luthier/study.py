@@ -141,7 +141,13 @@ class Study(StudyReader):
         return self._accept(proposals[0], number, seed) if proposals else None
 
     def report(
-        self, trial: Trial | int, metrics: Any, *, step: int | None = None, seconds: float | None = None
+        self,
+        trial: Trial | int,
+        metrics: Any,
+        *,
+        step: int | None = None,
+        seconds: float | None = None,
+        total_steps: int | None = None,
     ) -> Decision:
         """Report the metrics of one step of a running trial, and learn whether to go on.
 
@@ -155,6 +161,8 @@ class Study(StudyReader):
             Steps done so far, from 1; by default one more than before.
         seconds
             How long the trial has run; by default since it was started.
+        total_steps
+            The steps of a full training, for schedules and searches that plan with it.
 
         Returns
         -------
@@ -178,6 +186,7 @@ class Study(StudyReader):
             curve=before.curve.append(step, new),
             metrics=result_of(before.metrics, new, self.metrics),
             seconds=self._elapsed(before) if seconds is None else seconds,
+            total_steps=before.total_steps if total_steps is None else total_steps,
         )
         self._store.report(after.number, step, new, after.seconds)
         self.steps += step - before.steps

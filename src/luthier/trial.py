@@ -183,6 +183,8 @@ class Trial:
         How long it ran, all attempts together.
     grant
         The step it may run to; None is to its end.
+    total_steps
+        The steps of its full training, once ``run.steps`` has said so.
     parent
         The trial it was forked from.
     origin
@@ -207,6 +209,7 @@ class Trial:
     metrics: dict[str, float] = field(default_factory=dict)
     seconds: float = 0.0
     grant: int | None = None
+    total_steps: int | None = None
     parent: int | None = None
     origin: str = "search"
     reason: str = ""

@@ -244,12 +244,15 @@ class _Loop:
                 if trial.steps < at <= step:
                     self._study.report(number, metrics, step=at, seconds=trial.seconds)
 
-    def reported(self, number: int, step: int, metrics: Mapping[str, float], seconds: float) -> Decision:
+    def reported(
+        self, number: int, step: int, metrics: Mapping[str, float], *, seconds: float, total_steps: int | None
+    ) -> Decision:
         """Record a report and decide."""
         study = self._study
         with self._undisturbed():
             try:
-                decision = study.report(number, metrics, step=step, seconds=self._before[number] + seconds)
+                seconds += self._before[number]
+                decision = study.report(number, metrics, step=step, seconds=seconds, total_steps=total_steps)
             except MetricError as error:
                 self._broken[number] = error.failure
                 return Decision(Verdict.STOP, error.failure.message)

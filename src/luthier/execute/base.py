@@ -73,7 +73,9 @@ class Listener(Protocol):
         """A run goes on from a checkpoint at `step`; `reports` are those that the checkpoint knows of."""
         ...
 
-    def reported(self, number: int, step: int, metrics: Mapping[str, float], seconds: float) -> Decision:
+    def reported(
+        self, number: int, step: int, metrics: Mapping[str, float], *, seconds: float, total_steps: int | None
+    ) -> Decision:
         """A run reported a step; return what becomes of it."""
         ...
 

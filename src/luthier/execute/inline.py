@@ -79,7 +79,7 @@ class _Here:
         self._listener.restarted(run.number, step, reports)
 
     def reported(self, run: Run, step: int, metrics: Mapping[str, float]) -> Decision:
-        return self._listener.reported(run.number, step, metrics, run.elapsed_s)
+        return self._listener.reported(run.number, step, metrics, seconds=run.elapsed_s, total_steps=run.total_steps)
 
     def hold(self, run: Run) -> bool:
         return False

@@ -19,7 +19,8 @@ from luthier.execute.zygote import Zygote
 from luthier.objective import Metric, Objective
 from luthier.trial import Failure
 
-_PRELOAD = ("numpy", "scipy", "torch", "sklearn")  # safe to fork after import
+_ALWAYS = ["luthier.execute.worker", "cloudpickle", "numpy.random"]  # what every worker needs
+_PRELOAD = ("scipy", "torch", "sklearn")  # where the driver has them; safe to fork after import
 _TAIL = 4000  # characters of a dead worker's log
 _TICK_S = 0.25
 _HELD_SHARE = 0.5  # of the machine's memory may be held by paused runs and their workers
@@ -149,7 +150,7 @@ class LocalExecutor:
             return None
         if kind == "reported":
             self._advance(slot)
-            self._send(slot, "answer", args[0], listener.reported(*args))
+            self._send(slot, "answer", args[0], listener.reported(*args[:3], seconds=args[3], total_steps=args[4]))
             return None
         number, seconds = (args[0].number, args[0].seconds) if kind == "ended" else args
         if number in slot.evicted:
@@ -182,7 +183,7 @@ class LocalExecutor:
     def _start(self, slot: _Slot) -> None:
         if self._zygote is None:
             preload = [name for name in _PRELOAD if name in sys.modules]
-            self._zygote = Zygote(preload, thread_limits(self.slots))
+            self._zygote = Zygote([*_ALWAYS, *preload], thread_limits(self.slots))
         ours, theirs = Pipe()
         environment = {"LUTHIER_WORKER": str(slot.index)}
         if self._gpus:

@@ -88,6 +88,7 @@ class Run:
         self._forked = False
         self.watch = Stopwatch(time.monotonic())
         self.ended: Decision | None = None
+        self.total_steps: int | None = None
 
     # -- what there is -----------------------------------------------------------------------------------------------
 
@@ -169,6 +170,7 @@ class Run:
             0, 1, ..., n - 1.
         """
         self._announce()
+        self.total_steps = n
         while self._step < n:
             self._in_steps = True
             yield self._step

@@ -102,7 +102,9 @@ class _There:
         self._worker.send("restarted", run.number, step, reports)
 
     def reported(self, run: Run, step: int, metrics: Mapping[str, float]) -> Decision:
-        answer: Decision = self._worker.ask(run.number, "reported", run.number, step, dict(metrics), run.elapsed_s)
+        answer: Decision = self._worker.ask(
+            run.number, "reported", run.number, step, dict(metrics), run.elapsed_s, run.total_steps
+        )
         return answer
 
     def hold(self, run: Run) -> bool:

@@ -28,7 +28,7 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE TABLE sessions (id INTEGER PRIMARY KEY, pid INTEGER NOT NULL, began REAL NOT NULL,
         seconds REAL NOT NULL) STRICT;
     CREATE TABLE trials (number INTEGER PRIMARY KEY, config TEXT NOT NULL, state TEXT NOT NULL, rank INTEGER,
-        seed INTEGER NOT NULL, metrics TEXT NOT NULL, seconds REAL NOT NULL, "grant" INTEGER, parent INTEGER,
+        seed INTEGER NOT NULL, metrics TEXT NOT NULL, seconds REAL NOT NULL, "grant" INTEGER, total_steps INTEGER, parent INTEGER,
         origin TEXT NOT NULL, reason TEXT NOT NULL, failure TEXT, attempt INTEGER NOT NULL, started REAL, ended REAL,
         tags TEXT NOT NULL, note TEXT NOT NULL) STRICT;
     CREATE TABLE reports (trial INTEGER NOT NULL, step INTEGER NOT NULL, seconds REAL NOT NULL, metrics TEXT NOT NULL,
@@ -38,12 +38,12 @@ MIGRATIONS: tuple[str, ...] = (
 """Numbered migrations: entry k brings a file from version k to k + 1. Only ever append."""
 
 _FIELDS = (
-    "number", "config", "state", "seed", "metrics", "seconds", "grant", "parent", "origin", "reason", "failure",
+    "number", "config", "state", "seed", "metrics", "seconds", "grant", "total_steps", "parent", "origin", "reason", "failure",
     "attempt", "started", "ended", "tags", "note",
 )  # fmt: skip
-_INSERT = "INSERT INTO trials VALUES (?, ?, ?, NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERT = "INSERT INTO trials VALUES (?, ?, ?, NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _UPDATE = (
-    'UPDATE trials SET config = ?, state = ?, seed = ?, metrics = ?, seconds = ?, "grant" = ?, parent = ?, origin = ?, '
+    'UPDATE trials SET config = ?, state = ?, seed = ?, metrics = ?, seconds = ?, "grant" = ?, total_steps = ?, parent = ?, origin = ?, '
     "reason = ?, failure = ?, attempt = ?, started = ?, ended = ?, tags = ?, note = ? WHERE number = ?"
 )
 _RANK = "UPDATE trials SET rank = ? WHERE number = ? AND rank IS NULL"
@@ -326,7 +326,7 @@ def _row(trial: Trial) -> tuple[Any, ...]:
     f = trial.failure
     return (
         trial.number, json.dumps(trial.config), trial.state.value, trial.seed, json.dumps(trial.metrics), trial.seconds,
-        trial.grant, trial.parent, trial.origin, trial.reason,
+        trial.grant, trial.total_steps, trial.parent, trial.origin, trial.reason,
         None if f is None else json.dumps((f.kind, f.message, f.traceback)),
         trial.attempt, trial.started, trial.ended, json.dumps(trial.tags) if trial.tags else "[]", trial.note,
     )  # fmt: skip
