@@ -1,5 +1,6 @@
 """Tune a convolutional network on 5,000 MNIST digits: an ordinary PyTorch training function, and a space."""
 
+import functools
 import sys
 
 import torch
@@ -21,10 +22,10 @@ space = lt.Space(
 )
 
 
+@functools.cache
 def data():
-    images, labels = mnist_data()
-    x = torch.tensor(images, dtype=torch.float32).reshape(-1, 1, 28, 28) / 255
-    y = torch.tensor(labels)
+    x, y = map(torch.tensor, mnist_data())
+    x = x.float().reshape(-1, 1, 28, 28) / 255
     order = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))
     return x[order[:4000]], y[order[:4000]], x[order[4000:]], y[order[4000:]]
 
@@ -55,6 +56,5 @@ def train(lr, batch_size, depth, width, kernel, dropout, optimizer, momentum=0.0
 
 
 if __name__ == "__main__":
-    budget = sys.argv[1] if len(sys.argv) > 1 else "3m"
-    study = lt.tune(train, space, maximize="acc", budget=budget, schedule="median", dir="runs/mnist", seed=1)
-    print(study.summary())
+    budget = sys.argv[1] if sys.argv[1:] else "3m"
+    print(lt.tune(train, space, maximize="acc", budget=budget, schedule="median", dir="runs/mnist", seed=1).summary())

@@ -110,5 +110,6 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """
     import difflib  # only where something went wrong
 
-    near = difflib.get_close_matches(str(word), list(known), n=1, cutoff=0.6)
-    return f"; did you mean {near[0]!r}?" if near else ""
+    by_letters = {name.lower(): name for name in known}
+    near = difflib.get_close_matches(str(word).lower(), by_letters, n=1, cutoff=0.6)
+    return f"; did you mean {by_letters[near[0]]!r}?" if near else ""

@@ -54,10 +54,14 @@ def parse(text: str, *, when: str | None = None) -> Any:
     extra = options if when is None else {**options, "when": when}
     try:
         if ".." in body:
+            if ordered:
+                raise SpaceError(f"{text!r} is a range, which has its order: leave :ordered out")
             low, high = (_scalar(end) for end in body.split("..", 1))
             whole = all(type(end) is int for end in (low, high, options.get("step", 1))) and not real
             return Int(low, high, **extra) if whole else Float(low, high, **extra)
         if "," in body or ordered:
+            if real:
+                raise SpaceError(f"{text!r} is a list of values: leave :float out")
             values = [_scalar(value) for value in body.split(",")]
             return Ordinal(*values, **extra) if ordered else Choice(*values, **extra)
     except TypeError as error:

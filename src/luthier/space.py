@@ -193,9 +193,9 @@ class Space:
                 if config.get(name) is not None:
                     raise ConfigError(f"{name} is inactive unless {self._conditions[name].source}: leave it out")
                 continue
-            if name not in config:
+            if name not in config and name not in self.constants:
                 raise ConfigError(f"{name} is missing; it is {self._describe(name)}")
-            checked[name] = self._checked(name, config[name])
+            checked[name] = self._checked(name, config[name]) if name in config else self.constants[name]
         forbidden = self.forbidden(checked)
         if forbidden:
             raise ConfigError(f"this combination is forbidden: {forbidden.source}, got {checked!r}")

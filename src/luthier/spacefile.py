@@ -127,7 +127,8 @@ def _yaml_text(data: Mapping[str, Any]) -> str:
         """Quotes strings that the loader above would read as numbers."""
 
     Dumper.add_implicit_resolver("tag:yaml.org,2002:float", _EXPONENT, list("-+.0123456789"))
-    return str(yaml.dump(data, Dumper=Dumper, sort_keys=False, allow_unicode=True))
+    legible = not re.search("[\x85\u2028\u2029]", json.dumps(data, ensure_ascii=False))  # PyYAML folds these three
+    return str(yaml.dump(data, Dumper=Dumper, sort_keys=False, allow_unicode=legible))
 
 
 def _toml(data: Mapping[str, Any]) -> str:

@@ -15,7 +15,15 @@ import numpy as np
 
 from luthier.budget import Budget
 from luthier.contracts import Decision, Fork, New, Proposal, Resume, Schedule, Search, Verdict
-from luthier.errors import ConfigError, LuthierError, MetricError, SettingError, StoreError, StudyMismatch
+from luthier.errors import (
+    ConfigError,
+    LuthierError,
+    MetricError,
+    SettingError,
+    StoreError,
+    StudyMismatch,
+    TrialStateError,
+)
 from luthier.objective import Metric, metrics_of, missing, read_metrics, result_of
 from luthier.policy import Policy
 from luthier.reader import StudyReader
@@ -386,7 +394,9 @@ class Study(StudyReader):
             known = self.history.trial(number)
         except KeyError:
             raise LuthierError(f"the study has no trial {number}") from None
-        return known if known.state is State.RUNNING else move(known, State.RUNNING)  # raises, or resumes by hand
+        if known.state is not State.RUNNING:
+            raise TrialStateError(f"trial {number} is {known.state}, not running: ask() gives trials to run")
+        return known
 
     def _elapsed(self, trial: Trial) -> float:
         return max(trial.seconds, time.time() - (trial.started or time.time()))

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Literal
 
-from luthier.budget import clock, duration_s, size_bytes
+from luthier.budget import Budget, clock, duration_s, size_bytes
 from luthier.contracts import Decision, Schedule, Search, Verdict
 from luthier.errors import AllTrialsFailed, MetricError, SettingError
 from luthier.execute.base import Executor, Limits, Outcome, Ticket
@@ -120,6 +120,11 @@ def tune(
         name=name, seed=seed, start=start, retries=retries, observers=(*observers, *([shown.changed] if shown else [])),
     )  # fmt: skip
     with study:
+        grid = getattr(study.policy.search, "points", None)  # a grid over a continuous space is finite
+        if study.budget == Budget() and not space.finite and grid is None:
+            raise SettingError(
+                "say how much to spend, such as budget='20m' or budget=50 (trials): the space is infinite"
+            )
         executor: Executor
         if slots == 0:
             from luthier.execute.inline import InlineExecutor

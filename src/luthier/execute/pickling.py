@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
+import io
+import pickle
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -27,7 +30,7 @@ def dumps(objective: Objective) -> bytes:
     if by_value:
         cloudpickle.register_pickle_by_value(module)
     try:
-        return bytes(cloudpickle.dumps(objective))
+        return _pickled(objective)
     except Exception as error:  # noqa: BLE001 - pickling runs anybody's __reduce__
         culprit = _culprit(objective.function)
         named = f"{culprit}, which cannot be sent" if culprit else "something that cannot be sent"
@@ -38,6 +41,26 @@ def dumps(objective: Objective) -> bytes:
     finally:
         if by_value:
             cloudpickle.unregister_pickle_by_value(module)
+
+
+def _pickled(value: Any) -> bytes:
+    """Pickle by value; functions under ``functools.cache``, which cloudpickle takes for importable, included."""
+    import cloudpickle
+
+    class Pickler(cloudpickle.CloudPickler):  # type: ignore[misc]
+        def reducer_override(self, given: Any) -> Any:
+            if isinstance(given, functools._lru_cache_wrapper):
+                return _cached, (given.__wrapped__, given.cache_parameters())
+            return super().reducer_override(given)
+
+    buffer = io.BytesIO()
+    Pickler(buffer, protocol=pickle.HIGHEST_PROTOCOL).dump(value)
+    return buffer.getvalue()
+
+
+def _cached(function: Any, parameters: dict[str, Any]) -> Any:
+    """Put a cache, empty, around a function again."""
+    return functools.lru_cache(**parameters)(function)
 
 
 def _loose(module: ModuleType) -> bool:
@@ -53,8 +76,6 @@ def _loose(module: ModuleType) -> bool:
 
 def _culprit(function: Any) -> str:
     """Find the name in the objective's closure, globals or attributes that cannot be pickled."""
-    import cloudpickle
-
     function = inspect.unwrap(function)
     function = getattr(function, "__func__", function)
     names: dict[str, Any] = {}
@@ -64,7 +85,7 @@ def _culprit(function: Any) -> str:
     names.update(getattr(function, "__dict__", {}))
     for name, value in names.items():
         try:
-            cloudpickle.dumps(value)
+            _pickled(value)
         except Exception:  # noqa: BLE001 - this is the search for it
             return f"{name!r} (of type {type(value).__name__})"
     return ""
