@@ -253,7 +253,7 @@ class Run:
             if self._forked:
                 self._reports = []  # the parent's curve stays the parent's
         if self._step or self._ticket.step:
-            self._host.restarted(self, self._step, self._reports)
+            self._host.restarted(self, self._step, list(self._reports))
         self._loaded = None
 
     def _look(self) -> None:

@@ -1,0 +1,162 @@
+"""Worker processes: what they are given, what they keep alive, and that where a run goes on makes no difference."""
+
+import functools
+import os
+import random
+import threading
+import time
+
+import numpy as np
+import pytest
+
+import luthier as lt
+from luthier.contracts import CONTINUE, Resume
+from luthier.errors import ObjectiveError, SettingError
+from luthier.execute.local import gpus, thread_limits
+from luthier.trial import State
+
+SPACE = lt.Space(x=lt.Float(0, 1))
+
+
+class Weights:
+    """The smallest thing with a state."""
+
+    def __init__(self):
+        self.value = 0.0
+
+    def state_dict(self):
+        return {"value": self.value}
+
+    def load_state_dict(self, state):
+        self.value = state["value"]
+
+
+class Relay:
+    """A schedule that pauses every trial after 3 and after 6 of its 9 steps, and resumes the best of four."""
+
+    def grant(self, history):
+        return 3
+
+    def promote(self, history):
+        held = [t for t in history.live if t.state is State.PAUSED]
+        if len(held) < 4:
+            return None
+        best = min(held, key=lambda t: (history.losses_of(t)[0], t.number))
+        return Resume(best.number, "the best of four", best.steps + 3 if best.steps < 6 else None)
+
+    def judge(self, history, trial):
+        return CONTINUE
+
+
+def noisy_training(x, run):
+    weights, draws = run.keep(weights=Weights(), draws=[])
+    for _ in run.steps(9):
+        weights.value += random.random() + np.random.random()
+        draws.append(os.getpid())
+        run.report(loss=x + weights.value / len(draws), pid=os.getpid())
+
+
+def without_pids(study):
+    return [(t.config, str(t.state), [(s, m["loss"]) for s, m in t.curve], t.metrics["loss"]) for t in study.trials]
+
+
+def relay(workers, **options):
+    return lt.tune(
+        noisy_training, SPACE, minimize="loss", budget=10, workers=workers, search="random", schedule=Relay(), seed=5,
+        view="none", **options,
+    )  # fmt: skip
+
+
+def test_a_run_goes_on_the_same_from_memory_and_from_its_checkpoint():
+    held_in_memory, from_checkpoint = relay(1), relay(0)
+    assert without_pids(held_in_memory) == without_pids(from_checkpoint)
+    assert sum(t.state is State.DONE for t in held_in_memory.trials) >= 5
+
+
+def test_a_paused_run_stays_alive_in_its_worker():
+    done = [t for t in relay(1).trials if t.state is State.DONE]
+    assert all(len({m["pid"] for _, m in t.curve}) == 1 for t in done)
+
+
+def test_ordered_studies_are_equal_bit_for_bit_with_two_workers():
+    assert without_pids(relay(2, ordered=True)) == without_pids(relay(2, ordered=True))
+
+
+def test_closures_lambdas_partials_and_cached_functions_reach_the_workers():
+    offset = 3.0
+
+    @functools.cache
+    def table():
+        return {"offset": offset}
+
+    def closure(x):
+        return x + table()["offset"]
+
+    for objective in (closure, lambda x: x + offset, functools.partial(lambda x, y: x + y, y=offset)):
+        study = lt.tune(objective, SPACE, minimize=True, budget=2, workers=1, search="random", view="none")
+        assert [t.metrics["value"] > 3 for t in study.trials] == [True, True]
+
+
+def test_what_cannot_be_sent_is_named():
+    lock = threading.Lock()
+    with pytest.raises(ObjectiveError, match=r"'lock' \(of type lock\), which cannot be sent"):
+        lt.tune(lambda x: lock and x, SPACE, minimize=True, budget=2, workers=1, view="none")
+
+
+def test_limits_that_need_a_process_are_refused_without_one():
+    with pytest.raises(SettingError, match="workers=1 or more"):
+        lt.tune(lambda x: x, SPACE, minimize=True, budget=2, workers=0, timeout="1s", view="none")
+
+
+def test_each_worker_sees_its_gpu_and_its_share_of_the_processors(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    assert gpus() == ["4", "7"]
+
+    def objective(x):
+        time.sleep(0.3)  # so that both workers get a trial
+        return {"loss": x, "gpu": int(os.environ["CUDA_VISIBLE_DEVICES"]), "omp": int(os.environ["OMP_NUM_THREADS"])}
+
+    study = lt.tune(objective, SPACE, minimize="loss", budget=4, workers=2, search="random", view="none")
+    assert {t.metrics["gpu"] for t in study.trials} == {4, 7}
+    assert {t.metrics["omp"] for t in study.trials} == {int(thread_limits(2)["OMP_NUM_THREADS"])}
+
+
+def test_no_gpu_is_taken_where_none_may_be_seen(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert gpus() == []
+
+
+def test_what_a_trial_prints_goes_to_its_log(tmp_path):
+    def objective(x):
+        print(f"hello from {x}")
+        os.system("echo and from a child")
+        return x
+
+    study = lt.tune(objective, SPACE, minimize=True, budget=2, workers=1, search="random", view="none", dir=tmp_path)
+    for trial in study.trials:
+        log = (study.path(trial) / "log.txt").read_text()
+        assert sorted(log.split("\n")) == ["", "and from a child", f"hello from {trial.config['x']}"]
+
+
+def test_workers_and_their_children_end_with_the_study():
+    def objective(x, run):
+        (run.path / "pid").write_text(str(os.getpid()))
+        os.system("sleep 60 & echo $! > " + str(run.path / "child"))
+        return x
+
+    study = lt.tune(objective, SPACE, minimize=True, budget=1, workers=1, search="random", view="none")
+    for name in ("pid", "child"):
+        pid = int((study.path(0) / name).read_text())
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline and _alive(pid):
+            time.sleep(0.05)
+        assert not _alive(pid)
+
+
+def _alive(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as stat:
+            return stat.read().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
