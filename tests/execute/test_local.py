@@ -160,3 +160,56 @@ def _alive(pid):
             return stat.read().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+def test_a_run_that_had_to_leave_memory_goes_on_from_its_checkpoint(monkeypatch):
+    monkeypatch.setattr("luthier.execute.local._HELD_SHARE", 0.0)
+    monkeypatch.setattr("luthier.execute.local._TICK_S", 0.0)
+    assert without_pids(relay(1)) == without_pids(relay(0))
+
+
+def test_a_dead_worker_takes_down_one_run_only(tmp_path):
+    def objective(x, run):
+        weights = run.keep(weights=Weights())
+        for step in run.steps(9):
+            if run.number == 4 and step == 1:
+                os.kill(os.getpid(), 9)
+            weights.value += random.random()
+            run.report(loss=x + weights.value)
+
+    study = lt.tune(
+        objective, SPACE, minimize="loss", budget=8, workers=1, search="random", schedule=Relay(), seed=5, view="none"
+    )
+    assert [t.number for t in study.trials if t.state is State.FAILED] == [4]
+    assert "killed by SIGKILL" in study.trials[4].failure.message
+    for trial in study.trials:
+        if trial.state is State.DONE:
+            assert trial.curve.steps.tolist() == list(range(1, 10))
+    assert sum(t.state is State.DONE for t in study.trials) >= 3
+
+
+def test_a_trial_that_takes_too_long_or_too_much_is_ended_and_the_study_goes_on():
+    def objective(x, run):
+        if run.number == 0:
+            time.sleep(60)
+        if run.number == 1:
+            np.ones(10**8)
+        if run.number == 2:
+            raise RuntimeError("CUDA error: out of memory")
+        return x
+
+    study = lt.tune(
+        objective, SPACE, minimize=True, budget=4, workers=1, search="random", view="none", timeout=0.5, memory="300MB"
+    )
+    assert [t.failure.kind if t.failure else None for t in study.trials] == ["timeout", "memory", "memory", None]
+
+
+def test_a_failed_trial_is_tried_again_when_asked():
+    def objective(x, run):
+        if not (run.path / "tried").exists():
+            (run.path / "tried").touch()
+            raise OSError("the disk was busy")
+        return x
+
+    study = lt.tune(objective, SPACE, minimize=True, budget=3, workers=1, search="random", view="none", retries=1)
+    assert [(t.state, t.attempt, t.failure.kind) for t in study.trials] == [(State.DONE, 1, "exception")] * 3

@@ -32,9 +32,9 @@ class _Slot:
     pipe: Connection | None = None
     pid: int = 0
     active: Ticket | None = None
+    serial: int = 0  # of the active run
     began: float = 0.0
-    held: list[int] = field(default_factory=list)
-    evicted: set[int] = field(default_factory=set)
+    held: dict[int, int] = field(default_factory=dict)  # trial -> serial of the run that waits in memory
     killed: Failure | str = ""
 
 
@@ -70,6 +70,7 @@ class LocalExecutor:
         self._limits = limits
         self._ordered = ordered
         self._turn = 0
+        self._serial = 0
         self._slots = [_Slot(i) for i in range(slots)]
         self._zygote: Zygote | None = None
         self._gpus = gpus()
@@ -84,17 +85,17 @@ class LocalExecutor:
         """Start a run in a free slot; one that a free slot holds in memory goes on there."""
         home = next((s for s in self._slots if ticket.number in s.held), None)
         if home is not None and home.active is None and home.pipe is not None:
-            home.held.remove(ticket.number)
-            home.active, home.began = ticket, time.monotonic()
-            self._send(home, "answer", ticket.number, True)
+            home.active, home.began, home.serial = ticket, time.monotonic(), home.held.pop(ticket.number)
+            self._send(home, "answer", home.serial, True)
             return
         if home is not None:
             self._evict(home, ticket.number)
         slot = next(s for s in self._slots if s.active is None)
         if slot.pipe is None:
             self._start(slot)
-        slot.active, slot.began = ticket, time.monotonic()
-        self._send(slot, "run", ticket)
+        self._serial += 1
+        slot.active, slot.began, slot.serial = ticket, time.monotonic(), self._serial
+        self._send(slot, "run", slot.serial, ticket)
 
     def poll(self, listener: Listener, timeout_s: float) -> list[Outcome]:
         """Pass on what the workers say, for up to `timeout_s` seconds or until a run ends."""
@@ -142,26 +143,27 @@ class LocalExecutor:
         """Take one message from a worker."""
         assert slot.pipe is not None
         try:
-            kind, *args = slot.pipe.recv()
+            kind, serial, *args = slot.pipe.recv()
         except (EOFError, OSError):
             return self._died(slot)
+        if serial != slot.serial or slot.active is None:
+            return None  # the last words of a run that had to leave memory
+        number = slot.active.number
         if kind == "restarted":
-            listener.restarted(*args)
-            return None
-        if kind == "reported":
-            self._advance(slot)
-            self._send(slot, "answer", args[0], listener.reported(*args[:3], seconds=args[3], total_steps=args[4]))
-            return None
-        number, seconds = (args[0].number, args[0].seconds) if kind == "ended" else args
-        if number in slot.evicted:
-            slot.evicted.discard(number)
+            listener.restarted(number, *args)
             return None
         self._advance(slot)
+        if kind == "reported":
+            step, metrics, seconds, total = args
+            decision = listener.reported(number, step, metrics, seconds=seconds, total_steps=total)
+            self._send(slot, "answer", serial, decision)
+            return None
         slot.active = None
-        if kind == "ended":
-            return args[0] if isinstance(args[0], Outcome) else None
-        slot.held.append(number)
-        return Outcome(number, "paused", seconds=seconds)
+        if kind == "held":
+            slot.held[number] = serial
+            return Outcome(number, "paused", seconds=args[0])
+        outcome: Outcome = args[0]
+        return outcome
 
     def _advance(self, slot: _Slot) -> None:
         self._turn = (slot.index + 1) % self.slots
@@ -174,9 +176,7 @@ class LocalExecutor:
             pass  # it has died: its end of file is heard at the next poll
 
     def _evict(self, slot: _Slot, number: int) -> None:
-        slot.held.remove(number)
-        slot.evicted.add(number)
-        self._send(slot, "answer", number, False)
+        self._send(slot, "answer", slot.held.pop(number), False)
 
     # -- processes ---------------------------------------------------------------------------------------------------
 
@@ -211,7 +211,7 @@ class LocalExecutor:
             pass
         ticket, why, seconds = slot.active, slot.killed, time.monotonic() - slot.began
         self._advance(slot)
-        slot.pipe, slot.active, slot.killed, slot.held, slot.evicted = None, None, "", [], set()
+        slot.pipe, slot.active, slot.killed, slot.held = None, None, "", {}
         if ticket is None:
             return None
         if why == "interrupted":
@@ -236,7 +236,7 @@ class LocalExecutor:
                 text = f"used {used / 2**20:,.0f} MB of memory, more than the {cap / 2**20:,.0f} MB allowed"
                 self._kill(slot, Failure("memory", text, _log_tail(slot.active)))
             elif slot.held and resident_bytes(slot.pid) > _HELD_SHARE * _total_memory() / self.slots:
-                self._evict(slot, slot.held[0])
+                self._evict(slot, next(iter(slot.held)))
 
 
 def gpus() -> list[str]:

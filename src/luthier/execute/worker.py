@@ -40,7 +40,7 @@ def work(fd: int) -> None:
 
 
 class _Worker:
-    """Receives the driver's messages; each run has a thread and an inbox."""
+    """Receives the driver's messages; each run has a serial number, a thread and an inbox."""
 
     def __init__(self, pipe: Connection) -> None:
         self._pipe = pipe
@@ -52,33 +52,36 @@ class _Worker:
         self._objective_data, self._metrics, self._limits = objective, metrics, limits
         self._objective: Any = None
 
-    def on_run(self, ticket: Ticket) -> None:
+    def on_run(self, serial: int, ticket: Ticket) -> None:
         """Start a run."""
-        self._inboxes[ticket.number] = queue.SimpleQueue()
-        threading.Thread(target=self._perform, args=(ticket,), name=f"trial-{ticket.number}", daemon=True).start()
+        self._inboxes[serial] = queue.SimpleQueue()
+        thread = threading.Thread(
+            target=self._perform, args=(serial, ticket), name=f"trial-{ticket.number}", daemon=True
+        )
+        thread.start()
 
-    def on_answer(self, number: int, message: Any) -> None:
+    def on_answer(self, serial: int, message: Any) -> None:
         """Pass an answer to the run that waits for it."""
-        if number in self._inboxes:
-            self._inboxes[number].put(message)
+        if serial in self._inboxes:
+            self._inboxes[serial].put(message)
 
     def send(self, *message: Any) -> None:
         """Send a message to the driver."""
         with self._lock:
             self._pipe.send(message)
 
-    def ask(self, number: int, *message: Any) -> Any:
+    def ask(self, kind: str, serial: int, *message: Any) -> Any:
         """Send a message and wait for its answer."""
-        self.send(*message)
-        return self._inboxes[number].get()
+        self.send(kind, serial, *message)
+        return self._inboxes[serial].get()
 
-    def _perform(self, ticket: Ticket) -> None:
+    def _perform(self, serial: int, ticket: Ticket) -> None:
         capture_output(ticket)
         limit_memory(self._limits.memory_bytes)
         try:
             if self._objective is None:
                 self._objective = pickle.loads(self._objective_data)  # noqa: S301 - from our own driver
-            run = Run(ticket, self._metrics, _There(self, ticket), checkpoints=self._limits.checkpoints)
+            run = Run(ticket, self._metrics, _There(self, serial, ticket), checkpoints=self._limits.checkpoints)
             outcome = _plain(perform(self._objective, run), self._metrics)
         except Exception as error:  # noqa: BLE001 - unpickling imports anything
             text = f"{type(error).__name__}: {error}"
@@ -86,24 +89,25 @@ class _Worker:
             outcome = Outcome(ticket.number, "failed", failure=failure)
         finally:
             limit_memory(None)
-        del self._inboxes[ticket.number]
+        del self._inboxes[serial]
         sys.stdout.flush()
-        self.send("ended", outcome)
+        self.send("ended", serial, outcome)
 
 
 class _There:
     """The host of a run in a worker process."""
 
-    def __init__(self, worker: _Worker, ticket: Ticket) -> None:
+    def __init__(self, worker: _Worker, serial: int, ticket: Ticket) -> None:
         self._worker = worker
+        self._serial = serial
         self._ticket = ticket
 
     def restarted(self, run: Run, step: int, reports: list[tuple[int, dict[str, float]]]) -> None:
-        self._worker.send("restarted", run.number, step, reports)
+        self._worker.send("restarted", self._serial, step, reports)
 
     def reported(self, run: Run, step: int, metrics: Mapping[str, float]) -> Decision:
         answer: Decision = self._worker.ask(
-            run.number, "reported", run.number, step, dict(metrics), run.elapsed_s, run.total_steps
+            "reported", self._serial, step, dict(metrics), run.elapsed_s, run.total_steps
         )
         return answer
 
@@ -111,7 +115,7 @@ class _There:
         """Wait, alive, until the driver resumes or evicts the run; its time and its random states stand still."""
         state, seconds = random_state(), run.elapsed_s
         sys.stdout.flush()
-        going_on: bool = self._worker.ask(run.number, "held", run.number, seconds)
+        going_on: bool = self._worker.ask("held", self._serial, seconds)
         if not going_on:
             return False
         capture_output(self._ticket)
