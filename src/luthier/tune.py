@@ -133,7 +133,8 @@ def tune(
         else:
             from luthier.execute.local import LocalExecutor
 
-            executor = LocalExecutor(call, study.metrics, limits, slots=slots, ordered=ordered)
+            directory = study.path(0).parent
+            executor = LocalExecutor(call, study.metrics, limits, directory=directory, slots=slots, ordered=ordered)
         loop = _Loop(study, executor, shown)
         try:
             loop.run()

@@ -13,6 +13,7 @@ import luthier as lt
 from luthier.contracts import CONTINUE, Resume
 from luthier.errors import ObjectiveError, SettingError
 from luthier.execute.local import gpus, thread_limits
+from luthier.execute.zygote import Zygote
 from luthier.trial import State
 
 SPACE = lt.Space(x=lt.Float(0, 1))
@@ -213,3 +214,14 @@ def test_a_failed_trial_is_tried_again_when_asked():
 
     study = lt.tune(objective, SPACE, minimize=True, budget=3, workers=1, search="random", view="none", retries=1)
     assert [(t.state, t.attempt, t.failure.kind) for t in study.trials] == [(State.DONE, 1, "exception")] * 3
+
+
+def test_the_next_driver_waits_for_the_last_worker_of_a_dead_one(tmp_path):
+    orphan = Zygote([], {}, tmp_path)
+    try:
+        began = time.monotonic()
+        threading.Timer(0.5, orphan.close).start()
+        Zygote([], {}, tmp_path).close()
+        assert time.monotonic() - began >= 0.5
+    finally:
+        orphan.close()

@@ -49,6 +49,8 @@ class LocalExecutor:
         The metrics to tune.
     limits
         Time and memory of one trial, and which checkpoints to keep.
+    directory
+        Where the trials are.
     slots
         How many workers.
     ordered
@@ -63,9 +65,17 @@ class LocalExecutor:
     in_process = False
 
     def __init__(
-        self, objective: Objective, metrics: tuple[Metric, ...], limits: Limits, *, slots: int, ordered: bool = False
+        self,
+        objective: Objective,
+        metrics: tuple[Metric, ...],
+        limits: Limits,
+        *,
+        directory: Path,
+        slots: int,
+        ordered: bool = False,
     ) -> None:
         self.slots = slots
+        self._directory = directory
         self._setup = (pickling.dumps(objective), metrics, limits)
         self._limits = limits
         self._ordered = ordered
@@ -183,7 +193,7 @@ class LocalExecutor:
     def _start(self, slot: _Slot) -> None:
         if self._zygote is None:
             preload = [name for name in _PRELOAD if name in sys.modules]
-            self._zygote = Zygote([*_ALWAYS, *preload], thread_limits(self.slots))
+            self._zygote = Zygote([*_ALWAYS, *preload], thread_limits(self.slots), self._directory)
         ours, theirs = Pipe()
         environment = {"LUTHIER_WORKER": str(slot.index)}
         if self._gpus:

@@ -8,6 +8,7 @@ the zygote kills every worker's process group.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import gc
 import importlib
 import json
@@ -17,11 +18,14 @@ import signal
 import socket
 import subprocess
 import sys
+import time
+from pathlib import Path
 from typing import Any
 
+_ORPHANS_S = 10.0  # how long to wait for the workers of a dead driver
 _START = (
     "import json, sys; args = json.loads(sys.argv[1]); sys.path[:] = args['path']; "
-    "from luthier.execute.zygote import serve; serve(args['fd'], args['preload'])"
+    "from luthier.execute.zygote import serve; serve(args['fds'], args['preload'])"
 )
 
 
@@ -34,19 +38,24 @@ class Zygote:
         Modules to load before forking.
     environment
         Environment variables to set for the zygote and so for all workers.
+    directory
+        Where the trials are; it is held by the workers as long as one is alive, and waited for here, so that a dead
+        driver's last worker has let go of its files before the next one touches them.
     """
 
-    def __init__(self, preload: list[str], environment: dict[str, str]) -> None:
+    def __init__(self, preload: list[str], environment: dict[str, str], directory: Path) -> None:
         self._socket, theirs = socket.socketpair()
-        args = json.dumps({"fd": theirs.fileno(), "path": sys.path, "preload": preload})
+        held = _hold(directory)
+        args = json.dumps({"fds": [theirs.fileno(), held], "path": sys.path, "preload": preload})
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter
             [sys.executable, "-c", _START, args],
-            pass_fds=[theirs.fileno()],
+            pass_fds=[theirs.fileno(), held],
             env={**os.environ, **environment},
             stdin=subprocess.DEVNULL,
             start_new_session=True,
         )
         theirs.close()
+        os.close(held)
         self._lines = b""
         self._exits: dict[int, int] = {}
 
@@ -97,7 +106,22 @@ class Zygote:
         return message
 
 
-def serve(fd: int, preload: list[str]) -> None:
+def _hold(directory: Path) -> int:
+    """Open the workers' lock shared, after the workers of an earlier driver have gone; return its descriptor."""
+    directory.mkdir(parents=True, exist_ok=True)
+    held = os.open(directory / "workers.lock", os.O_RDWR | os.O_CREAT, 0o644)
+    deadline = time.monotonic() + _ORPHANS_S
+    while time.monotonic() < deadline:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        except OSError:
+            time.sleep(0.02)
+    fcntl.flock(held, fcntl.LOCK_SH)
+    return held
+
+
+def serve(fds: list[int], preload: list[str]) -> None:
     """Be the zygote: load modules, then fork on request until the driver goes away."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for name in preload:
@@ -105,7 +129,9 @@ def serve(fd: int, preload: list[str]) -> None:
             importlib.import_module(name)
     gc.collect()
     gc.freeze()
-    driver = socket.socket(fileno=fd)
+    for fd in fds:
+        os.set_inheritable(fd, False)  # forked workers keep them; programs that they start do not
+    driver = socket.socket(fileno=fds[0])
     wake, waker = os.pipe()
     os.set_blocking(waker, False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
