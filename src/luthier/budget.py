@@ -145,7 +145,9 @@ def size_bytes(given: Any) -> int:
         if not match:
             raise SettingError(f"cannot read {given!r} as a size: write it like '4GB' or '512MB'")
         given = float(match[1]) * _SIZES[(match[2] or "b").replace("i", "")]
-    return int(_positive(given, "bytes"))
+    if _positive(given, "bytes") < 1:
+        raise SettingError(f"a size is at least one byte, got {given!r}")
+    return int(given)
 
 
 def clock(seconds: float) -> str:

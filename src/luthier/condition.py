@@ -132,9 +132,10 @@ def _check_compare(node: ast.Compare, source: str) -> None:
         if isinstance(op, ast.In | ast.NotIn):
             if not isinstance(right, ast.Tuple | ast.List):
                 raise SpaceError(f"the condition {source!r} needs a list after 'in', such as opt in ('sgd', 'adam')")
-        elif isinstance(left, ast.Tuple | ast.List) or isinstance(right, ast.Tuple | ast.List):
-            if not isinstance(op, ast.Eq | ast.NotEq) or isinstance(left, ast.Tuple | ast.List):
-                raise SpaceError(f"the condition {source!r} can only compare a list as in kernel == (3, 3)")
+        elif isinstance(left, ast.Tuple | ast.List) or (
+            isinstance(right, ast.Tuple | ast.List) and not isinstance(op, ast.Eq | ast.NotEq)
+        ):
+            raise SpaceError(f"the condition {source!r} can only compare a list as in kernel == (3, 3)")
 
 
 class _Tuples(ast.NodeTransformer):

@@ -64,15 +64,21 @@ class History:
         The study's seed, for searches that need one stream across proposals.
     planned
         How many trials the budget allows in all, if it says so.
+
+    Attributes
+    ----------
+    share : float
+        How much of the budget is spent, from 0 to 1; kept up for searches that have an attribute ``paced``.
     """
 
-    __slots__ = ("_ended", "_live", "_n", "_outside", "_signs", "began", "metrics", "planned", "seed", "space")
+    __slots__ = ("_ended", "_live", "_n", "_outside", "_signs", "began", "metrics", "planned", "seed", "share", "space")
 
     def __init__(self, space: Space, metrics: tuple[Metric, ...], seed: int = 0, planned: int | None = None) -> None:
         self.space = space
         self.metrics = metrics
         self.seed = seed
         self.planned = planned
+        self.share = 0.0
         self.began = 0
         self._signs = tuple((m.name, m.sign) for m in metrics)
         self._ended = _Columns(len(space.columns), len(metrics))
@@ -124,7 +130,7 @@ class History:
     def _new(self, live: dict[int, Trial], outside: tuple[Trial, ...], number: int) -> History:
         new = History.__new__(History)
         new.space, new.metrics, new.seed, new.planned = self.space, self.metrics, self.seed, self.planned
-        new._signs = self._signs
+        new._signs, new.share = self._signs, self.share
         new.began = max(self.began, number + 1)
         new._ended, new._n, new._live, new._outside = self._ended, self._ended.n, live, outside
         return new
@@ -133,6 +139,12 @@ class History:
         """Return the same history under another plan."""
         new = self._new(self._live, self._outside, self.began - 1)
         new.planned = planned
+        return new
+
+    def spent(self, share: float) -> History:
+        """Return the same history with another share of the budget spent."""
+        new = self._new(self._live, self._outside, self.began - 1)
+        new.share = share
         return new
 
     @property

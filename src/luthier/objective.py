@@ -6,6 +6,7 @@ import inspect
 import math
 import random
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -79,7 +80,7 @@ def read_metrics(given: Any, wanted: tuple[Metric, ...], *, final: bool = False)
             names = ", ".join(m.name for m in wanted)
             raise MetricError(Failure("type", f"the study tunes {names}: return a dict of them, got {_shown(given)}"))
         given = {wanted[0].name: given}
-    metrics = {n: v if type(v) is float else _number(n, v) for n, v in given.items()}
+    metrics = {str(n): v if type(v) is float else _number(n, v) for n, v in given.items()}
     for metric in wanted:
         if metric.name in metrics:
             if not math.isfinite(metrics[metric.name]):
@@ -187,7 +188,9 @@ class Objective:
             if ended.failure is None:
                 raise
             return None, ended.failure
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - a failing trial is data
+        except BaseException as error:  # a failing trial is data, and a CancelledError is no Exception
+            if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
+                raise  # Ctrl-C
             return None, failure_of(error)
 
 
@@ -199,8 +202,12 @@ def failure_of(error: BaseException) -> Failure:
     tail = "".join(traceback.format_exception(type(error), error, frames or error.__traceback__))[-_TAIL:]
     if isinstance(error, SystemExit):
         return Failure("exit", f"the objective called exit({error.code!r})", tail)
-    text = f"{type(error).__name__}: {error}"
-    if isinstance(error, MemoryError) or "out of memory" in str(error).lower():  # torch raises a RuntimeError
+    try:
+        said = str(error)
+    except Exception:  # noqa: BLE001 - its own __str__ may fail, too
+        said = "it cannot be printed"
+    text = f"{type(error).__name__}: {said}"
+    if isinstance(error, MemoryError) or "out of memory" in said.lower():  # torch raises a RuntimeError
         return Failure("memory", text, tail)
     return Failure("exception", text, tail)
 

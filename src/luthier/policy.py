@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from luthier.contracts import CONTINUE, Decision, New, Proposal, Resume, Schedule, Search
 from luthier.history import History
 from luthier.trial import Trial
+
+
+@runtime_checkable
+class Thaws(Protocol):
+    """A search that pauses and resumes trials, and can say which to finish when nothing new may be started."""
+
+    def resume(self, history: History) -> Resume | None:
+        """Return a paused trial to go on with, if any is worth it."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +43,10 @@ class Policy:
 
     def promote(self, history: History) -> Resume | None:
         """Return a paused trial to go on with, if any, without starting anything new."""
-        return None if self.schedule is None else self.schedule.promote(history)
+        promoted = None if self.schedule is None else self.schedule.promote(history)
+        if promoted is None and isinstance(self.search, Thaws):
+            return self.search.resume(history)
+        return promoted
 
     def judge(self, history: History, trial: Trial) -> Decision:
         """Decide what becomes of a running trial that has just reported."""

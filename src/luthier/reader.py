@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import weakref
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
@@ -13,11 +14,11 @@ from luthier.budget import Budget, Spent
 from luthier.errors import StoreError
 from luthier.execute.checkpoint import files, whole
 from luthier.history import History
-from luthier.objective import Metric
+from luthier.objective import Metric, result_of
 from luthier.space import Space
 from luthier.spacefile import space_from_dict
 from luthier.store.base import Store, StudyRecord
-from luthier.trial import State, Trial
+from luthier.trial import ENDED, State, Trial
 from luthier.view.text import summary_text
 
 
@@ -42,7 +43,7 @@ class StudyReader:
         self._store = store
         self._record = record
         self._root = dir
-        self._rebuild(space, store.trials())
+        self._rebuild(space, [self._standing(trial) for trial in store.trials()])
 
     @property
     def name(self) -> str:
@@ -147,6 +148,16 @@ class StudyReader:
         counts = ", ".join(f"{states.count(s)} {s}" for s in State if s in states) or "no trials yet"
         where = "in memory" if self.dir is None else f"in {self.dir}"
         return f"Study {self.name!r} {where}: {counts}"
+
+    def _standing(self, trial: Trial) -> Trial:
+        """Give a living trial its result so far: the store writes its reports down, and the result when it ends."""
+        if trial.state in ENDED:
+            return trial
+        wanted = tuple(Metric(name, direction == "maximize") for name, direction in self._record.metrics)
+        result: dict[str, float] = {}
+        for _, metrics in trial.curve:
+            result = result_of(result, metrics, wanted)
+        return replace(trial, metrics=result)
 
     def _rebuild(self, space: Space, trials: list[Trial]) -> None:
         metrics = tuple(Metric(name, direction == "maximize") for name, direction in self._record.metrics)

@@ -23,6 +23,7 @@ Array = NDArray[np.float64]
 Config = dict[str, Any]
 
 _DRAWS = 20_000  # before a space counts as empty
+_FEW_DRAWS = 500
 _EXACT = 20_000  # up to so many products, sizes are counted
 
 
@@ -371,8 +372,11 @@ class Space:
             self._check_condition(f"when= of {name}", condition, possible=True)
         for condition in self.forbid:
             self._check_condition("forbid=", condition, possible=False)
-        x = np.random.default_rng(0).random((_DRAWS, len(self.columns)))
-        active, allowed = self.active(x), self.allowed(x)
+        for draws in (_FEW_DRAWS, _DRAWS):  # the many only where the few leave a doubt
+            x = np.random.default_rng(0).random((draws, len(self.columns)))
+            active, allowed = self.active(x), self.allowed(x)
+            if active[allowed].any(axis=0).all() and allowed.any():
+                return
         for i, name in enumerate(self.columns):
             if not active[:, i].any() and not self._reachable(name):
                 raise SpaceError(f"{name} can never be active: {self._conditions[name].source} does not hold anywhere")
@@ -407,13 +411,13 @@ class Space:
         for other in reversed(self._order):
             if other in needed and other in self._conditions:
                 needed |= self._conditions[other].names
-        x, met = rng.random((1000, len(self.columns))), np.zeros(len(self.columns), dtype=bool)
+        x, met = rng.random((200, len(self.columns))), np.zeros(len(self.columns), dtype=bool)
         for other in (n for n in self._order if n in needed and n in self._conditions):
             rows = x[self.active(x)[:, where[other]]]
             if not len(rows):
                 return False
             met[[where[n] for n in self._conditions[other].names if n in where]] = True
-            x = np.where(met, rows[rng.integers(len(rows), size=1000)], rng.random(x.shape))
+            x = np.where(met, rows[rng.integers(len(rows), size=len(x))], rng.random(x.shape))
         return True
 
     def _holds_none(self, name: str) -> bool:

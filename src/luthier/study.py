@@ -62,7 +62,15 @@ class Study(StudyReader):
     retries
         How often a failed trial is tried again.
     observers
-        Called with each trial at every change of it.
+        Called with each trial at every change of it; one that raises is left out from then on, and `notices` says so.
+
+    Attributes
+    ----------
+    notices : list of str
+        What the user should know.
+    ended_by : str
+        How `luthier.tune` ended: ``"budget"``, ``"exhausted"`` (nothing is left to try), ``"SIGINT"`` or ``"SIGTERM"``;
+        empty before.
 
     Raises
     ------
@@ -103,15 +111,17 @@ class Study(StudyReader):
         if seed is not None and (isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0):
             raise SettingError(f"seed= is a whole number from 0 up, got {seed!r}")
         policy, total = Policy(search_of(search), schedule_of(schedule)), Budget.of(budget)
+        wanted = metrics_of(minimize, maximize) if minimize or maximize or space is not None else ()
         place = None if dir is None else Path(dir)
         store: Store = MemoryStore() if place is None else _sqlite(place)
         try:
-            wanted = metrics_of(minimize, maximize) if minimize or maximize or space is not None else ()
             told = _told(search, schedule, budget)
             record, self.notices = _settle(store, place, space, wanted, seed=seed, name=name, told=told)
             super().__init__(store, record, space or space_from_dict(record.space), total, place)
             self.policy = policy
+            self._paced = bool(getattr(policy.search, "paced", False))
             self.retries = retries
+            self.ended_by = ""
             self._observers = tuple(observers)
             self._closed = False
             self._recover()
@@ -143,7 +153,11 @@ class Study(StudyReader):
             promoted = self.policy.promote(self.history)
             return self._accept(promoted, 0, 0) if promoted else None
         number = self.history.began
-        rng = np.random.default_rng((self._record.seed, number))
+        key: tuple[int, ...] = (self._record.seed, number)
+        if self._paced:  # several decisions fall between two new trials: each has its own draws
+            key = (*key, self.steps)
+            self.history = self.history.spent(self.budget.share(self.spent))
+        rng = np.random.default_rng(key)
         seed = int(rng.integers(2**31))
         proposals = self.policy.propose(self.history, 1, rng)
         return self._accept(proposals[0], number, seed) if proposals else None
@@ -186,7 +200,12 @@ class Study(StudyReader):
         """
         before = self._running(trial)
         new = read_metrics(metrics, self.history.metrics)
-        step = before.steps + 1 if step is None else step
+        if step is None:
+            step = before.steps + 1
+        elif isinstance(step, int) or hasattr(step, "__index__"):
+            step = int(step)
+        else:
+            raise MetricError(Failure("type", f"a step is a whole number, got {step!r}"))
         if step < max(before.steps, 1):
             raise MetricError(Failure("type", f"steps rise: step {step} was reported after step {before.steps}"))
         after = replace(
@@ -196,7 +215,8 @@ class Study(StudyReader):
             seconds=self._elapsed(before) if seconds is None else seconds,
             total_steps=before.total_steps if total_steps is None else total_steps,
         )
-        self._store.report(after.number, step, new, after.seconds)
+        whole = new if step > before.steps else after.curve.at(step)  # a second report of a step adds to it
+        self._store.report(after.number, step, whole, after.seconds)
         self.steps += step - before.steps
         self._note(after)
         decision = self.policy.judge(self.history, after)
@@ -318,17 +338,43 @@ class Study(StudyReader):
                 "the record, and the search does not see them"
             )
         self._ready: deque[int] = deque()
+        if any(t.state is State.RUNNING for t in self.history.outside):
+            self._rebuild(self.space, [self._waiting_outside(t) for t in self.history.recorded])
         for trial in reversed(self.history.live):
             if trial.state is State.RUNNING:
                 self._interrupted(move(trial, State.WAITING))
             elif trial.unfinished:
                 self._ready.appendleft(trial.number)
 
+    def _waiting_outside(self, trial: Trial) -> Trial:
+        """A trial that ran when its driver died, and that the space no longer holds, waits for the space to hold it."""
+        if trial.state is not State.RUNNING or trial not in self.history.outside:
+            return trial
+        waiting = move(trial, State.WAITING)
+        self._store.update(waiting)
+        return waiting
+
     def _enqueue_start(self, start: Iterable[Mapping[str, Any]]) -> None:
         there = [t.config for t in self.history.trials if t.origin == "start"]
         for partial in start:
-            if not any(partial.items() <= config.items() for config in there):
+            if not any(self._completes(partial, config) for config in there):
                 self._queue(partial, origin="start")
+
+    def _completes(self, partial: Mapping[str, Any], config: Config) -> bool:
+        """Tell whether a configuration is what a starting point was completed to."""
+        if not isinstance(partial, Mapping):
+            return False
+        for name, value in partial.items():
+            if value is None and name not in config:
+                continue
+            parameter = self.space.parameters.get(name)
+            try:
+                canonical = value if parameter is None else parameter.check(value)
+            except ConfigError:
+                return False
+            if name not in config or config[name] != canonical:
+                return False
+        return True
 
     def _queue(self, config: Mapping[str, Any], *, origin: str, tags: tuple[str, ...] = (), note: str = "") -> Trial:
         if not isinstance(config, Mapping):
@@ -385,7 +431,11 @@ class Study(StudyReader):
     def _note(self, trial: Trial) -> Trial:
         self.history = self.history.record(trial)
         for observe in self._observers:
-            observe(trial)
+            try:
+                observe(trial)
+            except Exception as error:  # noqa: BLE001 - whatever watches must not cost what it watches
+                self._observers = tuple(o for o in self._observers if o is not observe)
+                self.notices.append(f"the observer {observe!r} failed and is left out: {type(error).__name__}: {error}")
         return trial
 
     def _running(self, trial: Trial | int) -> Trial:
@@ -444,5 +494,5 @@ def _settle(
 
 def _told(search: Any, schedule: Any, budget: Any) -> dict[str, Any]:
     """Describe the settings for the record, as far as they are plain."""
-    told = {"search": search, "schedule": schedule, "budget": budget}
+    told = {"search": search, "schedule": schedule, "budget": budget, "cwd": os.getcwd()}
     return {n: v for n, v in told.items() if isinstance(v, (str, int, float, dict)) and not isinstance(v, bool)}

@@ -184,7 +184,8 @@ class Trial:
     grant
         The step it may run to; None is to its end.
     total_steps
-        The steps of its full training, once ``run.steps`` has said so.
+        The steps of its full training, once ``run.steps`` has said so; only of runs that keep something and so can be
+        paused and resumed.
     parent
         The trial it was forked from.
     origin

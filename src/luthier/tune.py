@@ -114,6 +114,9 @@ def tune(
     )
     if checkpoints not in ("best", "latest", "all"):
         raise SettingError(f"checkpoints= is 'best', 'latest' or 'all', got {checkpoints!r}")
+    grid = getattr(search, "points", None)  # a grid over a continuous space is finite
+    if Budget.of(budget) == Budget() and isinstance(space, Space) and not space.finite and grid is None:
+        raise SettingError("say how much to spend, such as budget='20m' or budget=50 (trials): the space is infinite")
     shown = view_of(view)
     study = Study(
         space, minimize=minimize, maximize=maximize, search=search, schedule=schedule, budget=budget, dir=dir,
@@ -155,6 +158,7 @@ class _Loop:
         self._before: dict[int, float] = {}  # running trial -> seconds of its earlier runs
         self._cut: set[int] = set()  # interrupted by us, not paused by the schedule
         self._broken: dict[int, Failure] = {}
+        self._told = 0  # notices
         self._results = 0
         self._failures = 0
         self._busy = False  # a signal must not break off what is being written
@@ -180,7 +184,7 @@ class _Loop:
                     if not outcomes:
                         self._idle()
         except KeyboardInterrupt:
-            self._ending = self._ending or "interrupted"
+            self._ending, study.ended_by = "interrupted", study.ended_by or "SIGINT"
             self._say("stopped at once; trials that ran start again from their last checkpoint")
             if threading.current_thread() is not threading.main_thread():
                 raise
@@ -305,6 +309,7 @@ class _Loop:
                 self._break_off(KeyboardInterrupt())
                 return
             self._ending, self._ended_at = "interrupted", time.monotonic()
+            self._study.ended_by = signal.Signals(number).name
             self._say("stopping at the next report of each running trial; Ctrl-C again stops at once")
 
         def on_alarm(_: int, __: FrameType | None) -> None:
@@ -341,15 +346,20 @@ class _Loop:
         count = self._executor.slots
         workers = "this process" if self._executor.in_process else f"{count} worker{'s' if count > 1 else ''}"
         self._say(f"{said}; budget {study.budget}, {workers}{where}{went}")
-        for notice in study.notices:
+        self._tell_notices()
+
+    def _tell_notices(self) -> None:
+        for notice in self._study.notices[self._told :]:
             self._say(notice)
+        self._told = len(self._study.notices)
 
     def _goodbye(self) -> None:
         study = self._study
-        why = self._ending
-        if not why:
-            used = study.budget.left(study.spent).used_up
-            why = f"the budget of {study.budget} is used up" if used else "nothing is left to try"
+        self._tell_notices()
+        if not self._ending and study.budget.left(study.spent).used_up:
+            self._used_up()
+        study.ended_by = study.ended_by or ("budget" if self._ending else "exhausted")
+        why = self._ending or "nothing is left to try"
         again = f"; to go on: {continue_line(study)}" if why == "interrupted" and study.dir is not None else ""
         self._say(f"{why} after {study.spent.trials} trials and {clock(study.spent.seconds)}{again}")
 

@@ -110,6 +110,15 @@ def latest(directory: Path) -> dict[str, Any] | None:
     return None
 
 
+def discard_torn(directory: Path) -> list[int]:
+    """Delete the torn checkpoints, which would hide a later one of the same step; return the steps of the others."""
+    found = files(directory)
+    torn = [step for step, path in found.items() if not whole(path)]
+    for step in torn:
+        found.pop(step).unlink(missing_ok=True)
+    return list(found)
+
+
 def prune(directory: Path, keep: set[int]) -> None:
     """Delete the checkpoints of other steps, and what a killed writer left behind."""
     for step, path in files(directory).items():

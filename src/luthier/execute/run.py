@@ -54,6 +54,8 @@ class Run:
         Its seed; the global generators of Python, NumPy and torch were seeded with it.
     metrics : tuple of Metric
         The metrics that the study tunes.
+    total_steps : int or None
+        The steps of a full training, told to the study only if the run keeps something: otherwise it cannot be paused.
     """
 
     def __init__(
@@ -170,7 +172,7 @@ class Run:
             0, 1, ..., n - 1.
         """
         self._announce()
-        self.total_steps = n
+        self.total_steps = n if self._kept else None  # a run that keeps nothing cannot be paused
         while self._step < n:
             self._in_steps = True
             yield self._step
@@ -262,7 +264,7 @@ class Run:
         if self._loaded is None and self._ticket.parent is not None:
             self._loaded = checkpoint.latest(Path(self._ticket.parent) / "checkpoints")
             self._forked = True
-        self._written = list(checkpoint.files(self._directory))
+        self._written = checkpoint.discard_torn(self._directory)
 
     def _restored(self, name: str, given: Any) -> Any:
         if self._loaded is None:

@@ -1,0 +1,1 @@
+"""Ties to other programs: scripts in any language, TensorBoard."""
