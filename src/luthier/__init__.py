@@ -7,9 +7,11 @@ The four ideas are `Space` (what may be tried), `Run` (what an objective reports
 from luthier.budget import Budget
 from luthier.condition import Condition
 from luthier.errors import LuthierError
+from luthier.execute.run import Run
 from luthier.parameter import Choice, Float, Int, Ordinal, Parameter
 from luthier.reader import StudyReader, load
 from luthier.space import Space
+from luthier.spacefile import load_space
 from luthier.study import Study
 from luthier.trial import Curve, Failure, State, Trial
 from luthier.tune import tune
@@ -18,5 +20,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Budget", "Choice", "Condition", "Curve", "Failure", "Float", "Int", "LuthierError", "Ordinal", "Parameter",
-    "Space", "State", "Study", "StudyReader", "Trial", "__version__", "load", "tune",
+    "Run",
+    "Space", "State", "Study", "StudyReader", "Trial", "__version__", "load",
+    "load_space", "tune",
 ]  # fmt: skip

@@ -76,6 +76,7 @@ class Budget:
         if given is None or isinstance(given, Budget):
             return given or cls()
         if isinstance(given, Mapping):
+            given = {"steps" if name == "epochs" else name: value for name, value in given.items()}
             for name in given:
                 if name not in cls.__slots__:
                     raise SettingError(

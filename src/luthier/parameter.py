@@ -25,7 +25,7 @@ _BELIEF_WIDTH = 0.1  # standard deviation of a belief, in unit-interval units
 _TABLE = np.linspace(0.0, 1.0, 257)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Parameter:
     """What every parameter has; use `Float`, `Int`, `Choice` or `Ordinal`.
 
@@ -85,7 +85,10 @@ class Parameter:
         elif self.kind == "int":
             yield from range(self.bounds[0], self.bounds[1] + 1)
         elif not points:
-            raise SpaceError(f"{self!r} is continuous and cannot be enumerated: give it step=, or the grid points=")
+            raise SpaceError(
+                f"{self!r} is continuous and cannot be enumerated: give it step=, "
+                "or take points of it: search=GridSearch(points=5)"
+            )
         else:
             yield from (self.from_unit(i / max(points - 1, 1)) for i in range(points))
 
@@ -162,7 +165,7 @@ class Parameter:
                 raise SpaceError(f"the prior of {self!r} is outside of it: {error}") from None
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(frozen=True, repr=False)
 class Float(Parameter):
     """A real number between two bounds, both included.
 
@@ -238,7 +241,7 @@ class _Steps(Sequence[float]):
         return int(min(max(round((value - self._low) / self._step), 0), self._size - 1))
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(frozen=True, repr=False)
 class Int(Parameter):
     """A whole number between two bounds, both included.
 
@@ -310,7 +313,6 @@ class Int(Parameter):
 class _Options(Parameter):
     """What `Choice` and `Ordinal` share: a list of values, a cell each."""
 
-    __slots__ = ()
     options: tuple[Any, ...]
 
     def _take(self, options: tuple[Any, ...], kind: Kind, prior: Any, sure: float, when: Any) -> None:
@@ -336,7 +338,7 @@ class _Options(Parameter):
         raise ConfigError(f"{value!r} is not one of {listed}{did_you_mean(str(value), map(str, self.options))}")
 
 
-@dataclass(frozen=True, slots=True, init=False, repr=False)
+@dataclass(frozen=True, init=False, repr=False)
 class Choice(_Options):
     """One of several values without an order.
 
@@ -359,7 +361,7 @@ class Choice(_Options):
         self._take(options, "choice", prior, sure, when)
 
 
-@dataclass(frozen=True, slots=True, init=False, repr=False)
+@dataclass(frozen=True, init=False, repr=False)
 class Ordinal(_Options):
     """One of several values in an order that matters, such as ``Ordinal(16, 24, 48, 96)``.
 

@@ -462,10 +462,10 @@ class Space:
     def __repr__(self) -> str:
         size = self.size()
         about = "" if size.exact else "about "
-        count = "continuous" if math.isinf(size.total) else f"{about}{size.total:,.0f} configurations"
+        count = "continuous" if math.isinf(size.total) else f"{about}{_plural(size.total, 'configuration')}"
         lines = [f"  {n} = {written(self.parameters.get(n, self.constants.get(n)))}" for n in self.names]
         lines += [f"  forbid {f.source}" for f in self.forbid]
-        return f"Space, {len(self.columns)} parameters, {count}\n" + "\n".join(lines)
+        return f"Space, {_plural(len(self.columns), 'parameter')}, {count}\n" + "\n".join(lines)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Space):
@@ -481,6 +481,10 @@ class Space:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         Space.__init__(self, state["given"], forbid=state["forbid"])
+
+
+def _plural(count: float, word: str) -> str:
+    return f"{count:,.0f} {word}{'' if count == 1 else 's'}"
 
 
 def _codec(name: str, p: Parameter) -> tuple[Any, ...]:

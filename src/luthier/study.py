@@ -113,6 +113,8 @@ class Study(StudyReader):
         policy, total = Policy(search_of(search), schedule_of(schedule)), Budget.of(budget)
         wanted = metrics_of(minimize, maximize) if minimize or maximize or space is not None else ()
         place = None if dir is None else Path(dir)
+        if space is None and (place is None or not (place / "study.db").exists()):
+            raise StoreError(f"there is no study in {place} to continue: give it a space and a metric")
         store: Store = MemoryStore() if place is None else _sqlite(place)
         try:
             told = _told(search, schedule, budget)
@@ -207,7 +209,8 @@ class Study(StudyReader):
         else:
             raise MetricError(Failure("type", f"a step is a whole number, got {step!r}"))
         if step < max(before.steps, 1):
-            raise MetricError(Failure("type", f"steps rise: step {step} was reported after step {before.steps}"))
+            when = f"step {step} was reported after step {before.steps}" if before.steps else f"got step {step}"
+            raise MetricError(Failure("type", f"steps count from 1 and rise: {when}"))
         after = replace(
             before,
             curve=before.curve.append(step, new),

@@ -160,7 +160,7 @@ def _curve(steps: array[int], columns: dict[str, array[float]], n: int) -> Curve
 _EMPTY = Curve()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Trial:
     """One configuration and all that is known about it.
 
@@ -225,6 +225,12 @@ class Trial:
     def steps(self) -> int:
         """The last step it reported."""
         return self.curve.last_step
+
+    def __repr__(self) -> str:
+        parts = [f"{name}={value:.6g}" for name, value in self.metrics.items()]
+        parts += [f"steps={self.steps}"] if len(self.curve) else []
+        parts += [f"failure={self.failure.message!r}"] if self.failure is not None else []
+        return f"Trial({', '.join([str(self.number), self.state.value, *parts])}, config={self.config!r})"
 
     @property
     def unfinished(self) -> bool:

@@ -17,13 +17,14 @@ from typing import Any, Literal
 
 from luthier.budget import Budget, clock, duration_s, size_bytes
 from luthier.contracts import Decision, Schedule, Search, Verdict
-from luthier.errors import AllTrialsFailed, MetricError, SettingError
+from luthier.errors import AllTrialsFailed, MetricError, SettingError, StoreFull
 from luthier.execute.base import Executor, Limits, Outcome, Ticket
 from luthier.objective import RunEnded, objective_of
 from luthier.space import Space
 from luthier.study import Observer, Study
 from luthier.trial import Failure, State
 from luthier.view.base import Snapshot, View, view_of
+from luthier.view.text import program_text
 
 _GRACE_S = 10.0  # how long running trials get to reach a checkpoint when the study is to end
 _POLL_S = 0.25
@@ -231,6 +232,10 @@ class _Loop:
             trial = study.pause(number, hold=number not in self._cut, seconds=seconds)
         elif outcome.kind == "interrupted":
             trial = study.release(number)
+            if outcome.reason:
+                raise StoreFull(
+                    f"{outcome.reason}; nothing acknowledged is lost. Free some space and run the same again"
+                )
         elif outcome.kind in ("stopped", "finished"):
             trial = study.stop(number, outcome.reason, finished=outcome.kind == "finished", seconds=seconds)
         else:
@@ -368,8 +373,12 @@ def continue_line(study: Study) -> str:
     """Return what to type to go on with a study: the command that is running."""
     program = Path(sys.argv[0])
     if program.name == "luthier":
-        return f"luthier resume {shlex.quote(str(study.dir))}"
-    return shlex.join([Path(sys.executable).name, *sys.argv]) if sys.argv and sys.argv[0] else "run the same again"
+        return f"{program_text('luthier')} resume {shlex.quote(str(study.dir))}"
+    return (
+        shlex.join([program_text(Path(sys.executable).name), *sys.argv])
+        if sys.argv and sys.argv[0]
+        else "run the same again"
+    )
 
 
 def _slots(workers: Any) -> int:

@@ -122,8 +122,9 @@ def _copy_rows(old: sqlite3.Connection, new: sqlite3.Connection, directory: Path
         new.execute("DELETE FROM study")
     _copy_table(old, new, "sessions", "id", _BEYOND)
     known = {int(p.name) for p in directory.glob("trials/*") if p.name.isdigit()}
-    known.update(row["trial"] for row in _both_ways(old, "reports", "trial"))
-    last = max([*known, *(row["number"] for row in _both_ways(old, "trials", "number"))], default=0)
+    known.update(row["trial"] for row in _both_ways(old, "reports", "trial") if isinstance(row["trial"], int))
+    numbers = [row["number"] for row in _both_ways(old, "trials", "number")]
+    last = max([*known, *(number for number in numbers if isinstance(number, int))], default=0)
     salvage.trials = _copy_table(old, new, "trials", "number", last + _BEYOND)
     saved = {row[0] for row in new.execute("SELECT number FROM trials")}
     salvage.lost = sorted(known - saved)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
@@ -34,6 +35,8 @@ class Ticket:
     parent: str | None = None
 
 
+FULL = (errno.ENOSPC, errno.EDQUOT)  # what the system says when a disk is full
+
 OutcomeKind = Literal["done", "failed", "paused", "interrupted", "stopped", "finished"]
 
 
@@ -53,7 +56,7 @@ class Outcome:
     failure
         Why it failed.
     reason
-        Why it was stopped.
+        Why it was stopped; of an interrupted run, why the study has to stop: the disk is full.
     seconds
         How long it ran, earlier runs of the same trial not included.
     """

@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol
 from luthier.contracts import Decision, Verdict
 from luthier.errors import LuthierError, MetricError
 from luthier.execute import checkpoint
-from luthier.execute.base import Outcome, OutcomeKind, Stopwatch, Ticket
+from luthier.execute.base import FULL, Outcome, OutcomeKind, Stopwatch, Ticket
 from luthier.execute.rng import random_state, restore_random_state
 from luthier.objective import Metric, Objective, RunEnded, read_metrics
 from luthier.trial import Failure
@@ -90,6 +90,7 @@ class Run:
         self._forked = False
         self.watch = Stopwatch(time.monotonic())
         self.ended: Decision | None = None
+        self.halted = ""  # why the study has to stop
         self.total_steps: int | None = None
 
     # -- what there is -----------------------------------------------------------------------------------------------
@@ -317,6 +318,16 @@ class Run:
             self._write_s += time.monotonic() - begun
 
     def _write(self, data: bytes | None) -> None:
+        """Write what is due; a full disk ends the run without a failure, for it is not the trial's fault."""
+        try:
+            self._write_files(data)
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            self.halted = f"cannot write a checkpoint in {self._directory}: {error.strerror}"
+            raise RunEnded from None
+
+    def _write_files(self, data: bytes | None) -> None:
         if self._best_data is not None and self._best[1] not in self._written and self._best[1] != self._step:
             checkpoint.write(self._directory, self._best[1], self._best_data)
             self._written.append(self._best[1])
@@ -353,7 +364,7 @@ def perform(objective: Objective, run: Run) -> Outcome:
             run.finish()
     except RunEnded:
         if run.ended is None:
-            return Outcome(run.number, "interrupted", seconds=run.elapsed_s)
+            return Outcome(run.number, "interrupted", reason=run.halted, seconds=run.elapsed_s)
         result, failure = None, None
     if failure is not None:
         return Outcome(run.number, "failed", failure=failure, seconds=run.elapsed_s)

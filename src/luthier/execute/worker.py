@@ -17,7 +17,7 @@ from typing import Any
 
 from luthier.contracts import Decision
 from luthier.errors import MetricError
-from luthier.execute.base import Outcome, Ticket
+from luthier.execute.base import FULL, Outcome, Ticket
 from luthier.execute.limits import limit_memory
 from luthier.execute.rng import random_state, restore_random_state
 from luthier.execute.run import Run, perform
@@ -76,17 +76,15 @@ class _Worker:
         return self._inboxes[serial].get()
 
     def _perform(self, serial: int, ticket: Ticket) -> None:
-        capture_output(ticket)
-        limit_memory(self._limits.memory_bytes)
         try:
+            capture_output(ticket)
+            limit_memory(self._limits.memory_bytes)
             if self._objective is None:
                 self._objective = pickle.loads(self._objective_data)  # noqa: S301 - from our own driver
             run = Run(ticket, self._metrics, _There(self, serial, ticket), checkpoints=self._limits.checkpoints)
             outcome = _plain(perform(self._objective, run), self._metrics)
         except Exception as error:  # noqa: BLE001 - unpickling imports anything
-            text = f"{type(error).__name__}: {error}"
-            failure = Failure("exception", f"the worker cannot load the objective: {text}")
-            outcome = Outcome(ticket.number, "failed", failure=failure)
+            outcome = _not_begun(ticket, error)
         finally:
             limit_memory(None)
         del self._inboxes[serial]
@@ -122,6 +120,14 @@ class _There:
         restore_random_state(state)
         run.watch.before, run.watch.begun = seconds, time.monotonic()
         return True
+
+
+def _not_begun(ticket: Ticket, error: Exception) -> Outcome:
+    """Say why a run could not begin: its directory cannot be written, or its objective not be loaded."""
+    if isinstance(error, OSError) and error.errno in FULL:
+        return Outcome(ticket.number, "interrupted", reason=f"cannot write in {ticket.path}: {error.strerror}")
+    failure = Failure("exception", f"the worker cannot load the objective: {type(error).__name__}: {error}")
+    return Outcome(ticket.number, "failed", failure=failure)
 
 
 def _plain(outcome: Outcome, metrics: tuple[Metric, ...]) -> Outcome:

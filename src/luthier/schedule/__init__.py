@@ -40,4 +40,5 @@ def schedule_of(given: str | Schedule | Iterable[Any] | None) -> Schedule | None
         if hasattr(module, "SCHEDULE"):
             schedule: Schedule | None = module.SCHEDULE()
             return schedule
-    raise SettingError(f"there is no schedule {given!r}{did_you_mean(given, names)}")
+    known = [name for name in names if hasattr(importlib.import_module(f"{__name__}.{name}"), "SCHEDULE")]
+    raise SettingError(f"there is no schedule {given!r}{did_you_mean(given, known)}: use {', '.join(known)}")

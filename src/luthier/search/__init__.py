@@ -28,4 +28,5 @@ def search_of(given: str | Search) -> Search:
         if made is not None:
             search: Search = made()
             return search
-    raise SettingError(f"there is no search {given!r}{did_you_mean(given, names)}")
+    known = [name for name in names if hasattr(importlib.import_module(f"{__name__}.{name}"), "SEARCH")]
+    raise SettingError(f"there is no search {given!r}{did_you_mean(given, known)}: use {', '.join(known)}")

@@ -29,8 +29,8 @@ MIGRATIONS: tuple[str, ...] = (
         seconds REAL NOT NULL) STRICT;
     CREATE TABLE trials (number INTEGER PRIMARY KEY, config TEXT NOT NULL, state TEXT NOT NULL, rank INTEGER,
         seed INTEGER NOT NULL, metrics TEXT NOT NULL, seconds REAL NOT NULL, "grant" INTEGER, total_steps INTEGER,
-        parent INTEGER, origin TEXT NOT NULL, reason TEXT NOT NULL, failure TEXT, attempt INTEGER NOT NULL, started REAL, ended REAL,
-        tags TEXT NOT NULL, note TEXT NOT NULL) STRICT;
+        parent INTEGER, origin TEXT NOT NULL, reason TEXT NOT NULL, failure TEXT, attempt INTEGER NOT NULL,
+        started REAL, ended REAL, tags TEXT NOT NULL, note TEXT NOT NULL) STRICT;
     CREATE TABLE reports (trial INTEGER NOT NULL, step INTEGER NOT NULL, seconds REAL NOT NULL, metrics TEXT NOT NULL,
         PRIMARY KEY (trial, step)) STRICT, WITHOUT ROWID;
     """,
@@ -44,7 +44,8 @@ _FIELDS = (
 _INSERT = "INSERT INTO trials VALUES (?, ?, ?, NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _UPDATE = (
     'UPDATE trials SET config = ?, state = ?, seed = ?, metrics = ?, seconds = ?, "grant" = ?, total_steps = ?, '
-    "parent = ?, origin = ?, reason = ?, failure = ?, attempt = ?, started = ?, ended = ?, tags = ?, note = ? WHERE number = ?"
+    "parent = ?, origin = ?, reason = ?, failure = ?, attempt = ?, started = ?, ended = ?, tags = ?, note = ? "
+    "WHERE number = ?"
 )
 _RANK = "UPDATE trials SET rank = ? WHERE number = ? AND rank IS NULL"
 _REPORT = "INSERT OR REPLACE INTO reports VALUES (?, ?, ?, ?)"

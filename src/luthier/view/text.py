@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -50,16 +51,30 @@ def ending_text(history: History, trial: Trial) -> str:
     return f"{head}: {metrics_text(history, trial)}   {config_text(trial.config)}"
 
 
+def program_text(name: str) -> str:
+    """Write a program of this environment as it can be typed here: its name, or its path if the name is not found."""
+    import shutil
+
+    beside = Path(sys.executable).with_name(name)
+    found = shutil.which(name)
+    if not beside.exists() or (found is not None and Path(found).parent.resolve() == beside.parent.resolve()):
+        return name
+    return str(beside.relative_to(Path.cwd())) if beside.is_relative_to(Path.cwd()) else str(beside)
+
+
 def summary_text(history: History, directory: Path | None, checkpoint: Path | None) -> str:
     """Write what was found, where the trained model is, and what to type next, in a few lines."""
     best = history.best
     if best is None:
-        return f"No trial has a result yet, of {len(history)}."
+        failed = next((t.failure for t in reversed(history.ended) if t.failure is not None), None)
+        why = f" The last failure: {failed.message}" if failed is not None else ""
+        return f"No trial has a result yet, of {len(history)}.{why}"
     width = max(map(len, best.config))
     lines = [f"Best of {len(history)} trials: trial {best.number} with {metrics_text(history, best)}"]
     lines += [f"  {name:<{width}}  {number_text(value)}" for name, value in best.config.items()]
     if checkpoint is not None:
         lines.append(f"Trained model: {checkpoint}")
     if directory is not None:
-        lines.append(f"Next: luthier show {directory}    luthier best {directory} --as python")
+        luthier = program_text("luthier")
+        lines.append(f"Next: {luthier} show {directory}    {luthier} best {directory} --as python")
     return "\n".join(lines)

@@ -1,0 +1,438 @@
+"""Ask, report, tell; and continuing: with the same arguments, with others, after a death in the middle."""
+
+import math
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+
+import luthier as lt
+from luthier import Choice, Float, Int, Space, State, Study
+from luthier.contracts import CONTINUE, Decision, Fork, New, Resume, Verdict
+from luthier.errors import (
+    ConfigError,
+    LuthierError,
+    MetricError,
+    SettingError,
+    StoreError,
+    StudyMismatch,
+    TrialStateError,
+)
+from luthier.store.sqlite import SqliteStore
+from luthier.trial import Failure
+
+_SPACE = Space(x=Float(0, 1), n=Int(1, 8))
+
+
+def _study(dir=None, space=_SPACE, **options):
+    return Study(space, dir=dir, **{"minimize": "loss", "search": "random", "seed": 1, **options})
+
+
+def _play(study, n, loss=lambda c: c["x"]):
+    for _ in range(n):
+        trial = study.ask()
+        study.tell(trial, {"loss": loss(trial.config)})
+    return [t.config for t in study.trials]
+
+
+def _die(directory, code):
+    """Run code with a driven study in another process that is killed at its end."""
+    script = f"""
+        import os, signal
+        import luthier as lt
+        from luthier import *
+        space = Space(x=Float(0, 1), n=Int(1, 8))
+        study = Study(space, minimize="loss", search="random", seed=1, dir={str(directory)!r})
+        {code}
+        study.flush()
+        os.kill(os.getpid(), signal.SIGKILL)
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True)
+    assert done.returncode == -9, done.stderr
+
+
+# -- ask, report, tell -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("durable", [False, True])
+def test_a_trial_lives_from_ask_to_tell(tmp_path, durable):
+    study = _study(tmp_path / "s" if durable else None)
+    trial = study.ask()
+    assert (trial.number, trial.state, trial.origin) == (0, State.RUNNING, "search")
+    assert study.report(trial, {"loss": 3.0}) == CONTINUE
+    assert study.report(0, {"loss": 1.0, "extra": 5.0}, step=4) == CONTINUE
+    done = study.tell(trial, seconds=7.5)
+    assert (done.state, done.metrics, done.steps, done.seconds) == (State.DONE, {"loss": 1.0, "extra": 5.0}, 4, 7.5)
+    assert study.best == done
+    assert study.trials == [done]
+    assert study.spent.trials == 1
+    assert study.spent.steps == 4
+    study.close()
+    if durable:
+        with lt.load(tmp_path / "s") as reader:
+            assert reader.trials == [done]
+
+
+@pytest.mark.parametrize(
+    ("told", "kind"),
+    [
+        ("1.5", "type"),
+        (math.nan, "nan"),
+        (10**400, "nan"),
+        (-math.inf, "nan"),
+        ({"los": 1.0}, "missing"),
+        (None, "missing"),
+        (ValueError("bad"), "exception"),
+        (Failure("timeout", "slow"), "timeout"),
+        ([1.0], "type"),
+    ],
+    ids=lambda v: repr(v)[:20],
+)
+def test_a_result_that_cannot_be_used_makes_a_failed_trial(told, kind):
+    study = _study()
+    trial = study.tell(study.ask(), told)
+    assert (trial.state, trial.failure.kind) == (State.FAILED, kind)
+    assert study.best is None
+    assert study.ask().number == 1
+
+
+def test_a_result_overrides_what_was_reported():
+    study = _study()
+    trial = study.ask()
+    study.report(trial, {"loss": 1.0, "acc": 0.5})
+    assert study.tell(trial, {"loss": 2.0}).metrics == {"loss": 2.0, "acc": 0.5}
+
+
+def test_what_has_ended_cannot_be_told_again():
+    study = _study()
+    trial = study.tell(study.ask(), 1.0)
+    for again in (lambda: study.tell(trial, 2.0), lambda: study.report(trial, 2.0), lambda: study.pause(trial)):
+        with pytest.raises(TrialStateError, match="trial 0 is done"):
+            again()
+    with pytest.raises(LuthierError, match="no trial 5"):
+        study.tell(5, 1.0)
+
+
+@pytest.mark.parametrize("step", [0, -1, 2, 1.5, "3", None.__class__])
+def test_steps_are_whole_and_rise(step):
+    study = _study()
+    trial = study.ask()
+    study.report(trial, {"loss": 1.0}, step=3)
+    with pytest.raises(MetricError):
+        study.report(trial, {"loss": 1.0}, step=step)
+    assert study.trials[0].steps == 3
+
+
+def test_a_step_may_come_from_numpy(tmp_path):
+    with _study(tmp_path) as study:
+        trial = study.ask()
+        study.report(trial, {"loss": np.float32(1.0)}, step=np.int64(3))
+        study.tell(trial)
+    with lt.load(tmp_path) as reader:
+        assert list(reader.trials[0].curve) == [(3, {"loss": 1.0})]
+
+
+def test_a_second_report_of_a_step_adds_to_it(tmp_path):
+    with _study(tmp_path) as study:
+        trial = study.ask()
+        study.report(trial, {"loss": 1.0}, step=1)
+        study.report(trial, {"acc": 0.5}, step=1)
+        study.report(trial, {"loss": 0.5}, step=1)
+        expected = [(1, {"loss": 0.5, "acc": 0.5})]
+        assert list(study.trials[0].curve) == expected
+    with lt.load(tmp_path) as reader:
+        assert list(reader.trials[0].curve) == expected
+
+
+@pytest.mark.parametrize("durable", [False, True])
+def test_a_note_changes_nothing_else(tmp_path, durable):
+    study = _study(tmp_path if durable else None)
+    _play(study, 2)
+    one, other = study.ask(), study.ask()
+    study.report(one, {"loss": 0.5})
+    study.annotate(other, note="look", tags=["a"])
+    study.annotate(0, note="first")
+    assert [t.note for t in study.trials] == ["first", "", "", "look"]
+    assert study.trials[3].tags == ("a",)
+    assert list(study.trials[2].curve) == [(1, {"loss": 0.5})]
+    assert study.trials[2].metrics == {"loss": 0.5}
+    study.tell(one)
+    study.tell(other, {"loss": 0.1})
+    assert study.best.note == "look"
+
+
+def test_observers_hear_every_change():
+    heard = []
+    study = _study(observers=[lambda t: heard.append((t.number, t.state, t.steps))])
+    trial = study.ask()
+    study.report(trial, 1.0)
+    study.pause(trial, hold=False)
+    study.tell(study.ask(), 0.5)
+    expected = [("running", 0), ("running", 1), ("paused", 1), ("running", 1), ("done", 1)]
+    assert [(s, n) for _, s, n in heard] == expected
+
+
+def test_a_rewound_trial_has_the_result_of_the_steps_that_are_left():
+    study = _study()
+    trial = study.ask()
+    for loss in (3.0, 2.0, 1.0):
+        study.report(trial, loss)
+    after = study.rewind(trial, 2)
+    assert (after.steps, after.metrics, study.spent.steps) == (2, {"loss": 2.0}, 2)
+    assert study.rewind(trial, 5).steps == 2
+
+
+def test_several_metrics_have_a_front():
+    study = Study(_SPACE, minimize="loss", maximize="acc", search="random", seed=1)
+    for loss, acc in ((1.0, 0.1), (2.0, 0.5), (3.0, 0.4), (0.5, 0.05), (2.0, 0.5)):
+        study.tell(study.ask(), {"loss": loss, "acc": acc})
+    study.tell(study.ask(), math.nan)
+    assert [t.number for t in study.best_trials] == [0, 1, 3, 4]
+    assert study.best.number == 3
+
+
+# -- the queue ---------------------------------------------------------------------------------------------------------
+
+
+def test_queued_configurations_come_first_and_are_completed():
+    study = _study()
+    study.enqueue({"x": 0.25}, note="mine", tags=("t",))
+    study.enqueue({"x": 0.5, "n": 3})
+    first, second, third = study.ask(), study.ask(), study.ask()
+    assert (first.config["x"], first.origin, first.note, first.tags) == (0.25, "queue", "mine", ("t",))
+    assert second.config == {"x": 0.5, "n": 3}
+    assert third.origin == "search"
+    with pytest.raises(ConfigError, match="did you mean 'x'"):
+        study.enqueue({"xx": 1})
+    with pytest.raises(ConfigError, match="a mapping"):
+        study.enqueue([1])
+
+
+@pytest.mark.parametrize(
+    ("space", "start"),
+    [
+        (_SPACE, [{"x": 0.5}, {"x": 0.25, "n": 3}]),
+        (Space(k=Choice((3, 3), (5, 5)), x=Float(0, 1)), [{"k": [3, 3]}]),
+        (Space(x=Float(0, 1, step=0.1)), [{"x": 0.1 * 3}]),
+        (Space(opt=Choice("a", "b"), m=Int(1, 30, when={"opt": "b"})), [{"opt": "a", "m": None}]),
+        (Space(x=Float(0, 10)), [{"x": 1}, {"x": np.float64(2.0)}]),
+    ],
+)
+def test_starting_points_are_tried_once_however_often_the_study_is_continued(tmp_path, space, start):
+    for n in range(3):
+        with _study(tmp_path, space, start=start) as study:
+            assert len(study.trials) == max(len(start), n * (len(start) + 1))
+            _play(study, len(start) + 1, loss=lambda c: 1.0)
+            assert [t.origin for t in study.trials].count("start") == len(start)
+
+
+# -- continuing --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("search", ["random", "sobol", "grid"])
+def test_a_resumed_study_continues_the_same_sequence(tmp_path, search):
+    space = Space(a=Int(1, 9), b=Choice(*"uvwxyz"))
+    with _study(space=space, search=search) as study:
+        whole = _play(study, 20, loss=lambda c: c["a"])
+    for n in (7, 1, 12):
+        with _study(tmp_path, space, search=search) as study:
+            parts = _play(study, n, loss=lambda c: c["a"])
+    assert parts == whole
+    assert len({repr(c) for c in parts}) == 20
+
+
+def test_the_same_arguments_bring_no_notices(tmp_path):
+    space = Space(
+        lr=Float(1e-5, 1e-1, log=True, prior=1e-3),
+        k=Choice((3, 3), (5, 5)),
+        f=Choice(True, False, prior=False),
+        s=Float(0, 10, step=1),
+        o=Int(1, 9, when="s > 2"),
+        c=(1, 2),
+        d=None,
+        forbid=["lr > 0.05 and s == 0"],
+    )
+    for _ in range(2):
+        with _study(tmp_path, space) as study:
+            assert study.notices == []
+            assert study.space == space
+    with Study(None, dir=tmp_path) as study:  # or with none at all
+        assert study.space == space
+        assert study.notices == []
+
+
+def test_another_seed_is_told_to_be_ignored(tmp_path):
+    _study(tmp_path, seed=5).close()
+    with _study(tmp_path, seed=6) as study:
+        assert study.seed == 5
+        assert study.notices == ["seed=6 is ignored: the study began with seed 5"]
+
+
+@pytest.mark.parametrize(
+    "other", [{"maximize": "loss", "minimize": None}, {"minimize": "acc"}, {"minimize": ["loss", "acc"]}]
+)
+def test_other_metrics_are_refused(tmp_path, other):
+    _study(tmp_path).close()
+    with pytest.raises(StudyMismatch, match=r"is to minimize loss, not to .*: use another dir="):
+        _study(tmp_path, **other)
+    _study(tmp_path).close()  # and it is not left locked
+
+
+def test_a_changed_range_keeps_what_it_holds_and_tells_of_the_rest(tmp_path):
+    with _study(tmp_path, Space(n=Int(1, 8)), search="grid") as study:
+        _play(study, 8, loss=lambda c: c["n"])
+    with _study(tmp_path, Space(n=Int(5, 12)), search="grid") as study:
+        assert any("the space has changed" in notice for notice in study.notices)
+        assert any("4 earlier trials are outside" in notice for notice in study.notices)
+        assert study.best.config == {"n": 5}
+        assert [c["n"] for c in _play(study, 4, loss=lambda c: c["n"])] == list(range(1, 13))
+        assert study.ask() is None
+    with _study(tmp_path, Space(n=Int(1, 8)), search="grid") as study:  # and back: nothing was lost
+        assert study.best.config == {"n": 1}
+        assert study.ask() is None
+
+
+def test_a_changed_choice_list_is_read_in_the_new_order(tmp_path):
+    with _study(tmp_path, Space(opt=Choice("a", "b", "c")), search="grid") as study:
+        _play(study, 3, loss=lambda c: "cab".index(c["opt"]))
+    with _study(tmp_path, Space(opt=Choice("d", "c", "a")), search="grid") as study:
+        assert "1 earlier trials are outside" in " ".join(study.notices)
+        assert [t.config["opt"] for t in study.history.ended] == ["a", "c"]
+        np.testing.assert_allclose(study.history.x[:, 0], [5 / 6, 3 / 6])
+        assert study.best.config == {"opt": "c"}
+        assert [c["opt"] for c in _play(study, 1, loss=lambda c: 9.0)] == ["a", "b", "c", "d"]
+
+
+def test_a_renamed_parameter_is_told(tmp_path):
+    with _study(tmp_path) as study:
+        _play(study, 3)
+    with _study(tmp_path, Space(y=Float(0, 1), n=Int(1, 8))) as study:
+        assert "3 earlier trials are outside" in " ".join(study.notices)
+        assert study.best is None
+        assert len(study.trials) == 3
+
+
+def test_a_new_constant_leaves_earlier_trials_inside(tmp_path):
+    with _study(tmp_path) as study:
+        _play(study, 3)
+    with _study(tmp_path, Space(x=Float(0, 1), n=Int(1, 8), epochs=20)) as study:
+        assert study.history.outside == ()
+        assert study.best is not None
+
+
+def test_there_is_nothing_to_continue_without_a_space(tmp_path):
+    with pytest.raises(StoreError, match="give it a space and a metric"):
+        Study(None, dir=tmp_path)
+
+
+# -- after a death -----------------------------------------------------------------------------------------------------
+
+
+def test_what_a_dead_driver_left_running_goes_on_first_with_its_steps_and_its_result(tmp_path):
+    _die(tmp_path, "t = study.ask(); [study.report(t, {'loss': v}, seconds=2.5) for v in (3.0, 1.0, 2.0)]; study.ask()")
+    with lt.load(tmp_path) as reader:  # before anybody cleans up
+        assert reader.trials[0].metrics == {"loss": 1.0}
+    with _study(tmp_path) as study:
+        assert [t.state for t in study.trials] == [State.WAITING, State.WAITING]
+        trial = study.ask()
+        assert (trial.number, trial.steps, trial.metrics, trial.seconds) == (0, 3, {"loss": 1.0}, 2.5)
+        study.report(trial, {"loss": 5.0})
+        assert study.tell(trial).metrics == {"loss": 1.0}
+        assert study.ask().number == 1
+        assert study.ask().number == 2
+        assert study.spent.trials == 3
+
+
+def test_the_trial_that_a_dead_driver_left_outside_of_the_changed_space_does_not_run_for_ever(tmp_path):
+    _die(tmp_path, "study.ask(); study.ask(); study.tell(1, {'loss': 1.0})")
+    with _study(tmp_path, Space(y=Float(0, 1))) as study:
+        assert [t.state for t in study.trials] == [State.WAITING, State.DONE]
+        assert study.ask().number == 2
+    with lt.load(tmp_path) as reader:
+        assert State.RUNNING not in [t.state for t in reader.trials]
+    with _study(tmp_path) as study:  # the old space again: it goes on
+        assert 0 in (study.ask().number, study.ask().number)
+
+
+def test_a_death_between_two_starts_loses_no_number(tmp_path):
+    for n in range(1, 4):
+        _die(tmp_path, "t = study.ask(); study.tell(t, {'loss': 1.0}); study.ask()" if n == 1 else "study.ask()")
+    with _study(tmp_path) as study:
+        assert [(t.number, t.state) for t in study.trials] == [(0, State.DONE), (1, State.WAITING)]
+
+
+def test_closing_gives_running_trials_back(tmp_path):
+    with _study(tmp_path) as study:
+        study.report(study.ask(), {"loss": 1.0})
+        study.ask()
+    study.close()  # twice does no harm
+    with lt.load(tmp_path) as reader:
+        assert [t.state for t in reader.trials] == [State.WAITING, State.WAITING]
+
+
+def test_time_stands_still_after_closing(tmp_path):
+    study = _study(tmp_path)
+    _play(study, 1)
+    study.close()
+    first = study.spent.seconds
+    assert study.spent.seconds == first
+    store = SqliteStore(tmp_path, readonly=True)
+    assert store.spent_seconds() <= first
+    store.close()
+
+
+# -- policies ----------------------------------------------------------------------------------------------------------
+
+
+class _Population:
+    """Starts two, forks the better one, resumes what was paused."""
+
+    def describe(self, history):
+        return "a population of two"
+
+    def propose(self, history, n, rng):
+        if history.began < 2:
+            return [New({"x": 0.1 * (history.began + 1), "n": 1}, "start", grant=2)]
+        held = [t for t in history.live if t.state is State.PAUSED]
+        if held:
+            return [Resume(held[0].number, "again", grant=None)]
+        return [Fork(0, {"x": 0.9, "n": 2}, "from the first", grant=3)]
+
+
+def test_a_search_may_grant_resume_and_fork(tmp_path):
+    with _study(tmp_path, search=_Population()) as study:
+        a, b = study.ask(), study.ask()
+        assert study.report(a, 1.0) == CONTINUE
+        assert study.report(a, 0.9) == Decision(Verdict.PAUSE, "reached step 2, as far as it was granted")
+        study.pause(a)
+        again = study.ask()
+        assert (again.number, again.grant, again.reason, again.state) == (0, None, "again", State.RUNNING)
+        study.tell(again)
+        study.tell(b, 2.0)
+        fork = study.ask()
+        assert (fork.number, fork.parent, fork.config["x"], fork.reason, fork.grant) == (2, 0, 0.9, "from the first", 3)
+    with lt.load(tmp_path) as reader:
+        assert reader.trials[2].parent == 0
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"seed": -1},
+        {"seed": 1.5},
+        {"seed": True},
+        {"search": "randm"},
+        {"schedule": "medain"},
+        {"budget": 0},
+        {"minimize": ""},
+        {"minimize": None},
+        {"space": {"x": 1}},
+    ],
+    ids=repr,
+)
+def test_settings_outside_are_refused_before_anything_is_made(tmp_path, options):
+    with pytest.raises(SettingError):
+        _study(tmp_path / "s", **options)
+    assert not (tmp_path / "s" / "study.db").exists()
