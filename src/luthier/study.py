@@ -124,6 +124,7 @@ class Study(StudyReader):
             self._paced = bool(getattr(policy.search, "paced", False))
             self.retries = retries
             self.ended_by = ""
+            self._since: dict[int, tuple[float, float]] = {}  # running trial -> when it was started, seconds before
             self._observers = tuple(observers)
             self._closed = False
             self._recover()
@@ -399,18 +400,22 @@ class Study(StudyReader):
         parent = proposal.number if isinstance(proposal, Fork) else None
         origin = proposal.origin if isinstance(proposal, New) else "search"
         config: Config = proposal.config
+        now = time.time()
         trial = Trial(
             number, config, State.RUNNING, seed, grant=proposal.grant, parent=parent, origin=origin,
-            reason=proposal.reason, started=time.time(),
+            reason=proposal.reason, started=now,
         )  # fmt: skip
         self._store.begin(trial)
+        self._since[number] = (now, 0.0)
         self.begun += 1
         return self._note(trial)
 
     def _run(self, trial: Trial) -> Trial:
         if trial.started is None:
             self.begun += 1
-        running = move(trial, State.RUNNING, started=time.time() if trial.started is None else trial.started)
+        now = time.time()
+        self._since[trial.number] = (now, trial.seconds)
+        running = move(trial, State.RUNNING, started=now if trial.started is None else trial.started)
         self._store.update(running)
         return self._note(running)
 
@@ -421,6 +426,7 @@ class Study(StudyReader):
 
     def _end(self, trial: Trial, state: State, seconds: float | None, **changes: Any) -> Trial:
         ran = self._elapsed(trial) if seconds is None else seconds
+        self._since.pop(trial.number, None)
         ended = replace(trial, state=state, seconds=ran, ended=time.time(), **changes)  # any end follows running
         self._store.end(ended)
         return self._note(ended)
@@ -452,7 +458,9 @@ class Study(StudyReader):
         return known
 
     def _elapsed(self, trial: Trial) -> float:
-        return max(trial.seconds, time.time() - (trial.started or time.time()))
+        """Seconds a trial has run: before it was started this time, and since."""
+        since, before = self._since.get(trial.number, (time.time(), trial.seconds))
+        return before + max(0.0, time.time() - since)
 
 
 def _sqlite(directory: Path) -> Store:

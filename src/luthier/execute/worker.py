@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -88,7 +89,7 @@ class _Worker:
         finally:
             limit_memory(None)
         del self._inboxes[serial]
-        sys.stdout.flush()
+        _flush()
         self.send("ended", serial, outcome)
 
 
@@ -112,7 +113,7 @@ class _There:
     def hold(self, run: Run) -> bool:
         """Wait, alive, until the driver resumes or evicts the run; its time and its random states stand still."""
         state, seconds = random_state(), run.elapsed_s
-        sys.stdout.flush()
+        _flush()
         going_on: bool = self._worker.ask("held", self._serial, seconds)
         if not going_on:
             return False
@@ -138,6 +139,12 @@ def _plain(outcome: Outcome, metrics: tuple[Metric, ...]) -> Outcome:
         return replace(outcome, result=read_metrics(outcome.result, metrics))
     except MetricError as error:
         return replace(outcome, kind="failed", result=None, failure=error.failure)
+
+
+def _flush() -> None:
+    """Write what the objective has printed and still buffers; it may have closed its output."""
+    with suppress(ValueError, OSError, AttributeError):
+        sys.stdout.flush()
 
 
 def capture_output(ticket: Ticket) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from luthier.contracts import CONTINUE, Decision, Resume, Verdict
 from luthier.errors import SettingError
 from luthier.history import History
+from luthier.schedule.ranking import trusted
 from luthier.trial import Trial
 
 
@@ -25,6 +26,8 @@ class Median:
         How many others must have reported the same step.
     pause
         Pause instead of stopping, so that the trial can be resumed later.
+    guard
+        Let trials go on past a step while those that went on before show that it ranks them badly.
 
     Raises
     ------
@@ -32,13 +35,22 @@ class Median:
         If `percentile` is not between 0 and 100 or `min_trials` is below 1.
     """
 
-    def __init__(self, percentile: float = 50.0, *, warmup: int = 1, min_trials: int = 4, pause: bool = False) -> None:
+    def __init__(
+        self,
+        percentile: float = 50.0,
+        *,
+        warmup: int = 1,
+        min_trials: int = 4,
+        pause: bool = False,
+        guard: bool = True,
+    ) -> None:
         if not 0 < percentile < 100 or min_trials < 1:
             raise SettingError(f"needs 0 < percentile < 100 and min_trials >= 1, got {percentile!r} and {min_trials!r}")
         self.percentile = percentile
         self.warmup = warmup
         self.min_trials = min_trials
         self.pause = pause
+        self.guard = guard
         self._rows = 0
         self._lineage: object = None
         self._at: dict[int, list[float]] = {}  # step -> sorted best losses so far, of ended trials
@@ -65,13 +77,19 @@ class Median:
         if len(losses) < self.min_trials or not mine:
             return CONTINUE
         bar = float(losses[min(int(len(losses) * self.percentile / 100), len(losses) - 1)])
-        if mine[-1][1] <= bar:
+        if mine[-1][1] <= bar or (self.guard and not self._trusted(history, step)):
             return CONTINUE
         name, sign = history.metrics[0].name, history.metrics[0].sign
         others = "half" if self.percentile == 50 else f"{self.percentile:g} %"
         at = f"best {name} {sign * mine[-1][1]:.4g} at step {step}"
         reason = f"{at}; {others} of the others had {sign * bar:.4g} or better"
         return Decision(Verdict.PAUSE if self.pause else Verdict.STOP, reason)
+
+    def _trusted(self, history: History, step: int) -> bool:
+        """Whether the trials that went on past a step, and ended, were ranked well enough by it."""
+        went_on = [best for t in history.ended if t.steps > step and (best := _best_so_far(history, t))]
+        early = np.array([max((p for p in best if p[0] <= step), default=(0, np.nan))[1] for best in went_on])
+        return trusted(early, np.array([best[-1][1] for best in went_on]))
 
     def _ended(self, history: History, step: int) -> list[float]:
         ended = history.ended

@@ -12,6 +12,8 @@ from luthier.history import History
 from luthier.search.first import believed, unseen
 from luthier.space import Config, Space
 
+_LONGEST = 8  # at most so many times twice the points that are needed
+
 
 class SobolSearch:
     """Fill the space evenly: better than random search at the same cost, and as parallel.
@@ -36,7 +38,12 @@ class SobolSearch:
         space = history.space
         found: list[Proposal] = [*believed(history, rng)] if self.prior else []
         taken: list[Config] = [p.config for p in found if isinstance(p, New)]
-        points = sobol_points(space, history.seed, max(history.began + n, 8).bit_length() + 1, self.prior)
+        wanted = max(history.began + n, 8)
+        bits = wanted.bit_length() + 1
+        points = sobol_points(space, history.seed, bits, self.prior)
+        while len(points) < wanted and bits < min(wanted.bit_length() + _LONGEST, 20):  # many are forbidden
+            bits += 1
+            points = sobol_points(space, history.seed, bits, self.prior)
         for x in points[history.began :]:
             if len(found) >= n:
                 break
