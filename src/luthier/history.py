@@ -25,7 +25,7 @@ Array = NDArray[np.float64]
 class _Columns:
     """Growing columns over ended trials, shared by all histories of a study."""
 
-    __slots__ = ("losses", "n", "order", "row_of", "seconds", "seen", "trials", "x")
+    __slots__ = ("codes", "losses", "n", "order", "row_of", "seconds", "seen", "trials", "x")
 
     def __init__(self, d: int, m: int) -> None:
         self.n = 0
@@ -33,6 +33,7 @@ class _Columns:
         self.order: list[int] = []  # numbers, in order of ending
         self.row_of: dict[int, int] = {}
         self.seen: dict[bytes, int] = {}  # code -> first row
+        self.codes: dict[int, Array] = {}  # living trial -> its code, worked out once
         self.x = np.empty((16, d))
         self.losses = np.empty((16, m))
         self.seconds = np.empty(16)
@@ -124,7 +125,8 @@ class History:
         live = self._live
         if trial.number in live:
             live = {n: t for n, t in live.items() if n != trial.number} if len(live) > 1 else {}
-        self._ended.append(trial, self.space.encode(trial.config), self.losses_of(trial))
+        code = self._ended.codes.pop(trial.number, None)
+        self._ended.append(trial, self.space.encode(trial.config) if code is None else code, self.losses_of(trial))
         return self._new(live, self._outside, trial.number)
 
     def _new(self, live: dict[int, Trial], outside: tuple[Trial, ...], number: int) -> History:
@@ -146,6 +148,12 @@ class History:
         new = self._new(self._live, self._outside, self.began - 1)
         new.share = share
         return new
+
+    def _code(self, trial: Trial) -> Array:
+        code = self._ended.codes.get(trial.number)
+        if code is None:
+            code = self._ended.codes[trial.number] = self.space.encode(trial.config)
+        return code
 
     @property
     def lineage(self) -> object:
@@ -184,7 +192,7 @@ class History:
     @property
     def pending(self) -> Array:
         """Codes of the living trials, (k, d)."""
-        rows = [self.space.encode(t.config) for t in self.live]
+        rows = [self._code(t) for t in self.live]
         return np.array(rows).reshape(len(rows), len(self.space.columns))
 
     # -- all trials --------------------------------------------------------------------------------------------------

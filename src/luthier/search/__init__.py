@@ -1,4 +1,4 @@
-"""Searches: what to try next. Each file but this one and `first` is one search, found by its name."""
+"""Searches: what to try next. A file with a `SEARCH` is one search, found by its name; the others are their parts."""
 
 from __future__ import annotations
 

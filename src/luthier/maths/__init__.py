@@ -1,0 +1,1 @@
+"""Mathematics of the searches: functions of arrays, without state, clocks or input and output."""
