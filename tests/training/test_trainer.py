@@ -1,0 +1,301 @@
+"""The trainer: equivalences to the bit, with and without a run."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+import luthier as lt
+from luthier.contracts import CONTINUE, Decision, Verdict
+from luthier.errors import SettingError
+from luthier.execute import checkpoint
+from luthier.execute.base import Ticket
+from luthier.execute.run import Run, perform
+from luthier.nets import MLP, VGG
+from luthier.objective import Metric, objective_of
+from luthier.training import Settings, Trainer, make_optimizer
+from luthier.training import augment as augmentation
+from luthier.training.losses import Regression
+from luthier.training.metrics import regression
+from luthier.training.mixing import mixup
+
+
+def data(n=120, shape=(8,)):
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(n, *shape, generator=generator)
+    return x, (x.flatten(1)[:, 0] + x.flatten(1)[:, 1] > 0).long()
+
+
+def trainer(name="adam", *, model=None, lr=0.01, **settings):
+    torch.manual_seed(1)
+    model = model or MLP(8, 2, width=16, dropout=0.3)
+    settings = {"epochs": 4, "batch_size": 16, **settings}
+    return Trainer(model, make_optimizer(model, name, lr=lr, weight_decay=0.01), settings=Settings(**settings))
+
+
+def weights(it):
+    return torch.cat([v.flatten().double() for v in it.model.state_dict().values()])
+
+
+def images(**settings):
+    torch.manual_seed(1)
+    model = VGG((1, 8, 8), 2, depth=2, width=4, dropout=0.2)
+    settings = {"epochs": 4, "batch_size": 16, "schedule": "plateau", "clip": 1.0, "channels_last": True, **settings}
+    return Trainer(
+        model,
+        make_optimizer(model, "adamw", weight_decay=0.01),
+        settings=Settings(**settings),
+        augment=lambda x, g: augmentation.images(x, g, strength=1.0),
+        mix=lambda x, y, g: mixup(x, y, classes=2, alpha=0.3, generator=g),
+    )
+
+
+def test_training_is_the_same_to_the_bit_whatever_was_drawn_around_it():
+    one = trainer()
+    one.fit(data(), data(40))
+    two = trainer()
+    torch.manual_seed(77)
+    before = torch.get_rng_state()
+    two.fit(data(), data(40))
+    assert torch.equal(weights(one), weights(two))
+    assert one.curve == two.curve
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_another_seed_trains_differently():
+    one, two = trainer(seed=1), trainer(seed=2)
+    one.fit(data())
+    two.fit(data())
+    assert not torch.equal(weights(one), weights(two))
+
+
+@pytest.mark.parametrize("name", ["sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw"])
+def test_a_resumed_training_equals_the_uninterrupted_to_the_bit(name, tmp_path):
+    whole = trainer(name, schedule="cosine", warmup=0.1)
+    whole.fit(data(), data(40))
+    first = trainer(name, schedule="cosine", warmup=0.1)
+    state = {}
+    for epoch in range(2):
+        first.curve.append(first.epoch(data(), epoch) | first.validate(data(40)))
+    torch.save(first.state_dict(), tmp_path / "state.pt")
+    torch.manual_seed(5)
+    second = trainer(name, schedule="cosine", warmup=0.1, model=MLP(8, 2, width=16, dropout=0.3))
+    state = torch.load(tmp_path / "state.pt", weights_only=True)
+    second.load_state_dict(state)
+    second.fit(data(), data(40))
+    assert torch.equal(weights(whole), weights(second))
+    assert whole.curve == second.curve
+
+
+# -- with a run --------------------------------------------------------------------------------------------------------
+
+
+class Host:
+    """Collects what a run says; pauses it once."""
+
+    def __init__(self, at=0):
+        self.at, self.reports = at, []
+
+    def restarted(self, run, step, reports):
+        pass
+
+    def reported(self, run, step, metrics):
+        self.reports.append((step, metrics))
+        return Decision(Verdict.PAUSE, "told so") if step == self.at else CONTINUE
+
+    def hold(self, run):
+        return False
+
+
+def play(path, *, at=0, step=0, make=images, shape=(1, 8, 8)):
+    made = []
+
+    def train(x, run):
+        made.append(make())
+        made[0].fit(data(shape=shape), data(40, shape), run=run)
+
+    host = Host(at)
+    run = Run(Ticket(0, {"x": 1.0}, 7, str(path), step), (Metric("acc", maximize=True),), host)
+    outcome = perform(objective_of(train, ["x"]), run)
+    return outcome, made[0], host.reports
+
+
+def test_a_trial_that_was_paused_goes_on_as_if_nothing_had_happened(tmp_path):
+    _, whole, reports = play(tmp_path / "whole")
+    paused, _, first = play(tmp_path / "parts", at=2)
+    assert paused.kind == "paused"
+    done, resumed, second = play(tmp_path / "parts", step=2)
+    assert done.kind == "done"
+    assert first + second == reports
+    assert torch.equal(weights(whole), weights(resumed))
+    assert whole.plateau.state_dict() == resumed.plateau.state_dict()
+    kept = checkpoint.latest(tmp_path / "parts" / "checkpoints")["objects"]["trainer"]
+    assert kept["step"] == whole.step == 4 * 8
+
+
+def test_a_diverging_trial_fails_at_once_and_says_why(tmp_path):
+    outcome, diverged, _ = play(tmp_path, make=lambda: trainer("sgd", lr=1e30), shape=(8,))
+    assert outcome.kind == "failed"
+    assert outcome.failure.kind == "nan"
+    assert diverged.step < 20
+
+
+def test_the_tuner_finds_a_rate(tmp_path):
+    def train(lr, run):
+        trainer(lr=lr, seed=run.seed, epochs=3).fit(data(), data(60), run=run)
+
+    space = lt.Space(lr=lt.Float(1e-5, 1e-1, log=True))
+    study = lt.tune(train, space, maximize="acc", budget=6, workers=0, dir=tmp_path / "s", view="none", seed=0)
+    assert study.best.metrics["acc"] > 0.85
+    assert len(study.best.curve) == 3
+
+
+# -- the pieces of a step ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("parts", [2, 4, 16])
+def test_accumulated_gradients_equal_one_large_batch(parts):
+    def trained(accumulate):
+        model = MLP(8, 2, width=16).double()
+        it = trainer("momentum", model=model, accumulate=accumulate, clip=0.5)
+        it.model.load_state_dict(start)
+        x, y = data(118)  # the last batch is smaller, its parts are not equal
+        it.fit((x.double(), y))
+        return weights(it)
+
+    start = MLP(8, 2, width=16).double().state_dict()
+    torch.testing.assert_close(trained(parts), trained(1), rtol=1e-6, atol=1e-7)
+
+
+def test_full_batch_descent_follows_the_gradient_of_all_rows():
+    x, y = data()
+    it = trainer("full_batch", model=MLP(8, 2, width=16), batch_size=len(y), epochs=1, lr=0.5)
+    before = {n: p.detach().clone() for n, p in it.model.named_parameters()}
+    nn.functional.cross_entropy(it.model(x), y).backward()
+    grads = {n: p.grad + (0.01 * p.detach() if p.dim() > 1 else 0) for n, p in it.model.named_parameters()}
+    it.fit((x, y))
+    for n, p in it.model.named_parameters():
+        torch.testing.assert_close(p.detach(), before[n] - 0.5 * grads[n])
+
+
+def test_every_row_is_seen_once_an_epoch():
+    seen = []
+    it = trainer(epochs=2)
+    it.augment = lambda x, g: (seen.append(x), x)[1]
+    x, y = data(50)
+    it.fit((x, y))
+    for epoch in (torch.cat(seen[:4]), torch.cat(seen[4:])):
+        assert torch.equal(epoch.sort(0).values, x.sort(0).values)
+    assert not torch.equal(seen[0], seen[4])
+
+
+def test_a_last_batch_of_one_row_does_not_break_batch_normalization():
+    it = trainer(model=MLP(8, 2, norm="batch"), epochs=2)
+    assert len(it.fit(data(33))) == 2
+    assert it.step == 4
+
+
+def test_long_gradients_are_clipped():
+    x, y = data()
+    it = trainer("sgd", model=MLP(8, 2, depth=0), clip=1e-3, lr=1.0, epochs=1, batch_size=len(y))
+    it.optimizer.param_groups[0]["weight_decay"] = 0.0
+    before = weights(it)
+    it.fit((100 * x, y))
+    assert float((weights(it) - before).norm()) == pytest.approx(1e-3, rel=1e-3)
+
+
+def test_the_schedule_sets_every_steps_rate():
+    rates = []
+    it = trainer("sgd", lr=0.2, epochs=2, batch_size=30, schedule="linear", final=0.0, warmup=0.25)
+    it.augment = lambda x, g: (rates.append(it.optimizer.param_groups[0]["lr"]), x)[1]
+    it.fit(data())
+    assert rates == pytest.approx([0.1, 0.2, 0.2, 0.2 * 5 / 6, 0.2 * 4 / 6, 0.1, 0.2 * 2 / 6, 0.2 / 6])
+
+
+def test_a_plateau_lowers_the_rate():
+    it = trainer("sgd", lr=0.1, schedule="plateau", epochs=12)
+    it.validate = lambda valid: {"valid_loss": 1.0}
+    it.fit(data(), data(40))
+    assert it.plateau.factor == 0.5**3
+    assert it.optimizer.param_groups[0]["lr"] == 0.1 * 0.5**3
+
+
+def test_l1_makes_weights_small():
+    def size(l1):
+        it = trainer("sgd", lr=0.05, l1=l1, epochs=20)
+        it.fit(data())
+        return float(it.model.layers[1][0].weight.detach().abs().sum())
+
+    assert size(0.05) < 0.5 * size(0.0)
+
+
+def test_sixteen_bits_train_about_as_well():
+    def loss(precision):
+        it = images(precision=precision, epochs=6)
+        it.mix = it.augment = None
+        return it.fit(data(shape=(1, 8, 8)))[-1]["loss"]
+
+    assert loss("bfloat16") == pytest.approx(loss("float32"), rel=0.1)
+    assert loss("bfloat16") != loss("float32")
+
+
+def test_channels_last_changes_the_memory_and_hardly_the_numbers():
+    x = torch.randn(5, 1, 8, 8)
+    outs = [images(channels_last=last).predict(x) for last in (False, True)]
+    torch.testing.assert_close(*outs)
+
+
+def test_several_inputs_and_a_regression():
+    class Sum(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = MLP(8, 1, depth=0)
+
+        def forward(self, a, b):
+            return self.net(a + b)
+
+    model, (x, _) = Sum(), data()
+    it = Trainer(model, make_optimizer(model, lr=0.1), Regression(), settings=Settings(epochs=30), score=regression)
+    curve = it.fit(((x, x), x[:, 0]), ((x, x), x[:, 0]))
+    assert curve[-1]["r2"] > 0.95
+    assert it.predict((x, x)).shape == (120, 1)
+
+
+def test_divergence_is_noticed_within_an_epoch():
+    it = trainer("sgd", lr=1e30, batch_size=1, epochs=5)
+    curve = it.fit(data(), data(40))
+    assert it.diverged
+    assert len(curve) == 1
+    assert it.step < 60
+    assert all(math.isnan(value) for value in curve[0].values())
+
+
+@pytest.mark.parametrize("rows", [(5, 4), (0, 0)])
+def test_inputs_and_targets_that_do_not_match_are_told(rows):
+    with pytest.raises(SettingError, match="same number of rows"):
+        trainer().fit((torch.zeros(rows[0], 8), torch.zeros(rows[1], dtype=torch.long)))
+
+
+def test_predictions_do_not_depend_on_the_batch():
+    it = trainer()
+    x, _ = data(1100)
+    torch.testing.assert_close(it.predict(x)[600:700], it.predict(x[600:700]))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"epochs": 0},
+        {"batch_size": 0},
+        {"accumulate": 65},
+        {"warmup": 1.0},
+        {"clip": 0.0},
+        {"l1": -1.0},
+        {"precision": "float16"},
+        {"schedule": "cos"},
+    ],
+)
+def test_settings_out_of_range_are_told(wrong):
+    with pytest.raises(SettingError, match=next(iter(wrong))):
+        Settings(**wrong)
