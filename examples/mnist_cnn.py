@@ -57,4 +57,4 @@ def train(lr, batch_size, depth, width, kernel, dropout, optimizer, momentum=0.0
 
 if __name__ == "__main__":
     budget = sys.argv[1] if sys.argv[1:] else "3m"
-    print(lt.tune(train, space, maximize="acc", budget=budget, schedule="median", dir="runs/mnist", seed=1).summary())
+    print(lt.tune(train, space, maximize="acc", budget=budget, dir="runs/mnist", seed=1).summary())

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from luthier.contracts import CONTINUE, Decision, New, Proposal, Resume, Schedule, Search
 from luthier.history import History
+from luthier.schedule import schedule_of
+from luthier.search import search_of
 from luthier.trial import Trial
 
 
@@ -51,3 +54,20 @@ class Policy:
     def judge(self, history: History, trial: Trial) -> Decision:
         """Decide what becomes of a running trial that has just reported."""
         return CONTINUE if self.schedule is None else self.schedule.judge(history, trial)
+
+
+def policy_of(search: str | Search, schedule: str | Schedule | Iterable[Any] | None) -> Policy:
+    """Put a search and a schedule together, by name or as objects.
+
+    With both ``"auto"``, the automatic search also decides how far trials run: by freeze-thaw where they report by
+    step. A search that is named runs every trial to its end unless a schedule is named, and a schedule that is named
+    has the automatic search underneath.
+
+    Raises
+    ------
+    SettingError
+        If there is none of a name.
+    """
+    if schedule != "auto":
+        return Policy(search_of(search), schedule_of(schedule))
+    return Policy(search_of("adaptive" if search == "auto" else search))

@@ -25,10 +25,8 @@ from luthier.errors import (
     TrialStateError,
 )
 from luthier.objective import Metric, metrics_of, missing, read_metrics, result_of
-from luthier.policy import Policy
+from luthier.policy import policy_of
 from luthier.reader import StudyReader
-from luthier.schedule import schedule_of
-from luthier.search import search_of
 from luthier.space import Config, Space
 from luthier.spacefile import space_from_dict, space_to_dict
 from luthier.store.base import Store, StudyRecord
@@ -110,7 +108,7 @@ class Study(StudyReader):
             raise SettingError(f"space= is a luthier.Space, got {type(space).__name__}: write Space({{...}})")
         if seed is not None and (isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0):
             raise SettingError(f"seed= is a whole number from 0 up, got {seed!r}")
-        policy, total = Policy(search_of(search), schedule_of(schedule)), Budget.of(budget)
+        policy, total = policy_of(search, schedule), Budget.of(budget)
         wanted = metrics_of(minimize, maximize) if minimize or maximize or space is not None else ()
         place = None if dir is None else Path(dir)
         if space is None and (place is None or not (place / "study.db").exists()):

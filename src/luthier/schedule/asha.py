@@ -1,0 +1,5 @@
+"""Asynchronous successive halving by its usual name."""
+
+from luthier.schedule.halving import Halving
+
+SCHEDULE = Halving

@@ -1,0 +1,263 @@
+"""Freeze-thaw Bayesian optimization: start many trainings, go on with those whose forecast is good.
+
+Each decision draws a horizon and a threshold at random, and gives some steps to what is likeliest to beat the threshold
+within the horizon, be it a paused trial or a new configuration (ifBO, Rakotoarison et al. 2024, section 3.2); the
+forecasts come from a Gaussian process over configurations and steps (`luthier.maths.curves`).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.special import log_ndtr
+
+from luthier.contracts import New, Proposal, Resume
+from luthier.errors import SettingError
+from luthier.history import History
+from luthier.search.bayes_data import keys
+from luthier.search.bayes_model import Surrogates
+from luthier.search.bayes_start import START, start_point
+from luthier.search.first import believed, unseen
+from luthier.search.freeze_data import Reader, Reading
+from luthier.search.freeze_model import Aim, Fitter, Forecasts
+from luthier.search.freeze_new import Scout
+from luthier.search.freeze_reason import Forecast, forecast_of, passed_over, reason_new, reason_resume
+from luthier.space import Array
+from luthier.trial import State, Trial
+
+_THAWED = 64  # paused trials that are forecast: those with the lowest losses, and the last ones
+_AHEAD = 128  # trials under way that are imagined: the latest
+_FINISHED = 3  # trials that the last part of a budget finishes
+_LAST = 0.9  # share of a budget after which nothing else is done
+
+
+class FreezeSearch:
+    """Propose new trials and steps of paused ones by the same measure.
+
+    Parameters
+    ----------
+    share
+        Of a full training, that is given at a time.
+    per_second
+        Deal out seconds instead of steps: where a step of one configuration takes twice as long, it gets half of them.
+        The proposals of a real study then depend on measured times and cannot be repeated exactly.
+
+    Raises
+    ------
+    SettingError
+        If `share` is not above 0 and up to 1.
+
+    Notes
+    -----
+    The last tenth of a budget finishes the best few trials by forecast. With a budget in trials, so does what follows
+    the start of the last one. With several metrics, the first counts.
+
+    Examples
+    --------
+    >>> import luthier as lt
+    >>> from luthier.simulate import simulate
+    >>> space = lt.Space(lr=lt.Float(1e-4, 1.0, log=True))
+    >>> def curve(config):
+    ...     return [abs(config["lr"] - 0.01) + 1.0 / step for step in range(1, 33)]
+    >>> run = simulate(curve, space, minimize=True, budget="160 steps", search="freeze", schedule="full", seed=1)
+    >>> len(run.study.trials) > 8
+    True
+    """
+
+    paced = True  # it looks at what is spent, and makes several decisions between two new trials
+
+    def __init__(self, *, share: float = 1 / 16, per_second: bool = False) -> None:
+        if not 0.0 < share <= 1.0:
+            raise SettingError(f"share= is above 0 and up to 1, got {share!r}")
+        self.share, self.per_second = share, per_second
+        self._reader: Reader | None = None
+        self._fitter: Fitter | None = None
+        self._surrogates: Surrogates | None = None
+
+    def describe(self, history: History) -> str:
+        """Say what it is."""
+        return (
+            f"freeze-thaw: {START} starting points, then a model of learning curves chooses between new trials and "
+            f"paused ones, {self.share:.0%} of a training at a time"
+        )
+
+    def propose(self, history: History, n: int, rng: np.random.Generator) -> list[Proposal]:
+        """Return the next `n`; fewer when a finite space is exhausted and nothing is paused."""
+        decision = self._decision(history)
+        decision.found += believed(history, rng)[:n]
+        while len(decision.found) < n:
+            proposal = decision.next(rng)
+            if proposal is None:
+                break
+            decision.found.append(proposal)
+        return [decision.granted(p) if isinstance(p, New) else p for p in decision.found]
+
+    def resume(self, history: History) -> Resume | None:
+        """Return a paused trial to finish, without starting anything new: one of the best few by forecast."""
+        decision = self._decision(history)
+        forecasts = decision.forecasts()
+        return None if forecasts is None else decision.finish(forecasts)
+
+    def forecast(self, history: History, number: int, steps: Array) -> Forecast | None:
+        """Forecast the curve of a trial.
+
+        Parameters
+        ----------
+        history : History
+        number : int
+            Of a trial that has reported.
+        steps : (k,) array
+            Where to forecast it.
+
+        Returns
+        -------
+        Forecast or None
+            In units of the first metric; None if there is no model yet, or the trial is too far behind to be in it.
+        """
+        decision = self._decision(history)
+        forecasts = decision.forecasts()
+        places = [i for i, s in enumerate(decision.reading.strands) if s.trial.number == number]
+        if forecasts is None or not places or places[0] not in forecasts.row:
+            return None
+        time = np.asarray(steps, dtype=np.float64) / decision.reading.total(decision.reading.strands[places[0]].trial)
+        return forecast_of(history.metrics[0], forecasts, forecasts.row[places[0]], np.asarray(steps), time)
+
+    def _decision(self, history: History) -> _Decision:
+        reader = self._reader = Reader.of(history, self._reader)
+        fitter, surrogates = self._fitter, self._surrogates
+        if fitter is None or surrogates is None or fitter.frame is not reader.frame:
+            fitter, surrogates = self._fitter, self._surrogates = Fitter(reader.frame), Surrogates(reader.frame)
+        reading = reader.read(history)
+        return _Decision(self, history, reader, reading, fitter, Scout(reader, reading, surrogates))
+
+
+class _Decision:
+    """What to do next at one state of a history; knows what has been chosen in the same call."""
+
+    def __init__(
+        self, search: FreezeSearch, history: History, reader: Reader, reading: Reading, fitter: Fitter, scout: Scout
+    ) -> None:
+        self.search, self.history, self.reader, self.reading = search, history, reader, reading
+        self.fitter, self.scout = fitter, scout
+        self.space, self.metric = history.space, history.metrics[0]
+        self.found: list[Proposal] = []
+        self.pace: float | None = None  # median seconds of a step
+
+    def granted(self, new: New) -> New:
+        """Grant a new trial its first steps; a single one while the length of a training is unknown."""
+        known = any(s.trial.total_steps for s in self.reading.strands)
+        return New(new.config, new.reason, self.piece(self.reading.length) if known else 1, new.origin)
+
+    def piece(self, length: int) -> int:
+        """How many steps are given at a time."""
+        return max(1, round(self.search.share * length))
+
+    @property
+    def new(self) -> list[New]:
+        """New trials chosen in this call."""
+        return [p for p in self.found if isinstance(p, New)]
+
+    def forecasts(self) -> Forecasts | None:
+        """Fit the model to what is known, with what runs and what was chosen in this call as under way."""
+        pending: list[tuple[Array, int, float]] = []
+        ahead = {p.number: p.grant for p in self.found if isinstance(p, Resume)}
+        for place, strand in enumerate(self.reading.strands):
+            trial = strand.trial
+            if trial.state in (State.RUNNING, State.WAITING) or trial.number in ahead:
+                total = self.reading.total(trial)
+                grant = ahead.get(trial.number, trial.grant) or total
+                pending.append((strand.x, place, min(grant / total, 1.0)))
+        share = self.piece(self.reading.length) / self.reading.length
+        pending += [(self.space.encode(p.config), -1, share) for p in self.new]
+        return self.fitter.forecasts(self.reading, pending[-_AHEAD:])
+
+    def next(self, rng: np.random.Generator) -> Proposal | None:
+        """Choose one thing to do; None if nothing is left."""
+        number = self.history.began + len(self.new)
+        taken = [p.config for p in self.new]
+        also = set(keys(np.array([self.space.encode(c) for c in taken]).reshape(len(taken), self.reader.frame.d)))
+        forecasts = self.forecasts() if number >= START else None
+        if forecasts is not None:
+            chosen = self.weigh(forecasts, also, rng)
+            if chosen is not None:
+                return chosen
+        else:
+            code = start_point(self.reader.frame, self.history.seed, number)
+            config = self.space.decode(code)
+            if self.reader.fresh(code[None], also)[0] and self.space.forbidden(config) is None:
+                return New(config, reason="a starting point, spread over the space")
+        rest = unseen(self.history, taken, rng)
+        if rest is not None:
+            return New(rest, reason="a draw among what was not tried")
+        places = self.candidates(self.reading.paused)
+        best = min(places, key=lambda i: (self.reading.strands[i].best, i), default=None)
+        return None if best is None else self.go_on(best, "nothing new is left to try")
+
+    def weigh(self, forecasts: Forecasts, also: set[bytes], rng: np.random.Generator) -> Proposal | None:
+        """Draw an aim; return what is likeliest to reach it."""
+        aim = Aim.draw(forecasts, self.reading.length, rng)
+        if self.history.share >= _LAST:
+            last = self.finish(forecasts)
+            if last is not None:
+                return last
+        places = self.candidates([i for i in self.reading.paused if i in forecasts.row])
+        chances = self.chances(forecasts, aim, places)
+        bar = float(chances.max(initial=-np.inf))
+        code = self.scout.best(forecasts, aim, bar, also=also, rng=rng)
+        if code is not None:
+            config = self.space.decode(code)
+            if self.space.forbidden(config) is None:
+                why = reason_new(self.metric, forecasts, self.reader.frame, code)
+                return New(config, reason=why + passed_over(self.metric, self.reading, forecasts, places))
+        if not places:
+            return None
+        top = places[int(np.argmax(chances))]
+        return self.go_on(top, reason_resume(self.metric, self.reading, forecasts, top))
+
+    def chances(self, forecasts: Forecasts, aim: Aim, places: list[int]) -> Array:
+        """Log probabilities, (k,), that paused trials reach an aim."""
+        if not places:
+            return np.empty(0)
+        trials = [self.reading.strands[i].trial for i in places]
+        ahead = [t.steps + aim.horizon / self.slowness(t) for t in trials]
+        time = np.array([min(1.0, s / self.reading.total(t)) for s, t in zip(ahead, trials, strict=True)])
+        mean, variance = forecasts.model.of_trials(np.array([forecasts.row[i] for i in places], dtype=np.intp), time)
+        return np.asarray(log_ndtr((aim.threshold - mean) / np.sqrt(variance)))
+
+    def slowness(self, trial: Trial) -> float:
+        """How long a step of a trial takes, in units of the median; 1 where steps are dealt out."""
+        if not self.search.per_second:
+            return 1.0
+        if self.pace is None:
+            known = [s.trial.seconds / s.trial.steps for s in self.reading.strands if s.trial.steps]
+            self.pace = float(np.median(known)) if known else 0.0
+        return trial.seconds / trial.steps / self.pace if self.pace and trial.steps and trial.seconds else 1.0
+
+    def candidates(self, places: list[int]) -> list[int]:
+        """Those of some paused trials that are worth a forecast and not chosen yet."""
+        gone = {p.number for p in self.found if isinstance(p, Resume)}
+        places = [i for i in places if self.reading.strands[i].trial.number not in gone]
+        if len(places) <= _THAWED:
+            return places
+        best = sorted(places, key=lambda i: (self.reading.strands[i].best, i))[: _THAWED - 8]
+        return sorted({*best, *places[-8:]})
+
+    def finish(self, forecasts: Forecasts) -> Resume | None:
+        """Go on with the trial of the lowest forecast that has not ended, if it is among the best few."""
+        places = np.array(list(forecasts.row))
+        mean, _ = forecasts.model.of_trials(np.array(list(forecasts.row.values()), dtype=np.intp), np.ones(len(places)))
+        open_places = set(self.candidates([i for i in self.reading.paused if i in forecasts.row]))
+        for place in places[np.argsort(mean, kind="stable")[:_FINISHED]].tolist():
+            if place in open_places:
+                why = "to finish the best few: " + reason_resume(self.metric, self.reading, forecasts, place)
+                return Resume(self.reading.strands[place].trial.number, reason=why)
+        return None
+
+    def go_on(self, place: int, why: str) -> Resume:
+        """Give a paused trial its next steps."""
+        trial = self.reading.strands[place].trial
+        total = self.reading.total(trial)
+        grant = trial.steps + max(1, round(self.piece(total) / self.slowness(trial)))
+        return Resume(trial.number, reason=why, grant=None if grant >= total else grant)
+
+
+SEARCH = FreezeSearch
