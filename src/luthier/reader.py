@@ -6,7 +6,7 @@ import os
 import weakref
 from dataclasses import replace
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
@@ -20,6 +20,9 @@ from luthier.spacefile import space_from_dict
 from luthier.store.base import Store, StudyRecord
 from luthier.trial import ENDED, State, Trial
 from luthier.view.text import summary_text
+
+if TYPE_CHECKING:
+    from luthier.search.effects import Effects
 
 
 class StudyReader:
@@ -127,6 +130,23 @@ class StudyReader:
         steps, losses = self.history.loss_curve(chosen)
         best = int(steps[np.argmin(losses)]) if len(losses) else 0
         return found.get(best) or (found[max(found)] if found else None)
+
+    def effects(self, metric: int = 0) -> Effects:
+        """Say which parameters matter, and which go together, by the surrogate of the Bayesian search.
+
+        Parameters
+        ----------
+        metric
+            Which of the metrics.
+
+        Raises
+        ------
+        LuthierError
+            If there are fewer than five results.
+        """
+        from luthier.search.effects import effects  # scipy.special is loaded only where it is needed
+
+        return effects(self.history, metric=metric)
 
     def summary(self) -> str:
         """Say in a few lines what was found, where the trained model is, and what to type next."""

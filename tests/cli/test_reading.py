@@ -25,6 +25,12 @@ def test_show_follow_ends_when_nobody_drives_the_study(luthier, study):
     assert "12 trials" in luthier("show", study, "--follow").stdout
 
 
+def test_show_effects_tells_what_matters(luthier, study):
+    lines = luthier("show", study, "--effects").stdout.splitlines()
+    assert lines[0] == "What the loss depends on, by 9 trials:"
+    assert {line.split()[0] for line in lines[1:3]} == {"x", "opt"}
+
+
 def test_best_prints_only_the_configuration_on_standard_output(luthier, study):
     best = lt.load(study).best.config
     result = luthier("best", study)

@@ -30,11 +30,16 @@ _EVERY_S = 1.0
 @click.command("show", short_help="Show where a study stands.")
 @click.argument("directory", metavar="DIR")
 @click.option("--follow", is_flag=True, help="Show it again every second, until nobody drives it any more.")
-def command(directory: str, follow: bool) -> None:
+@click.option("--effects", is_flag=True, help="Show which parameters matter, and which go together.")
+def command(directory: str, follow: bool, effects: bool) -> None:
     """Show the study in DIR: budget, states, who drives it, the best trials, what runs, and what failed.
 
     It only reads: a study that is being driven is not disturbed.
     """
+    if effects:
+        with load(directory) as study:
+            click.echo(str(study.effects()))
+        return
     if not follow:
         with load(directory) as study:
             write(report(study))
