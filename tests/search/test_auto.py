@@ -8,6 +8,7 @@ from luthier import Choice, Float, Int, Space, Study, Trial
 from luthier.errors import SettingError
 from luthier.history import History
 from luthier.search import auto, search_of
+from luthier.search.adaptive import AdaptiveSearch
 from luthier.search.auto import AutoSearch, choose, noise_seen
 
 SMALL = Space(layers=Int(1, 4), norm=Choice("batch", "layer", None))
@@ -82,7 +83,10 @@ def test_noise_is_the_spread_of_repeats():
     assert np.isfinite(noise_seen(x, np.array([1.7e308, -1.7e308] * 3)))
 
 
-def test_it_is_the_default():
-    study = Study(Space(x=Float(0, 1)), minimize="loss", seed=0)
-    assert isinstance(study.policy.search, AutoSearch)
+def test_it_is_the_default_and_freeze_thaw_rests_on_it_unless_a_schedule_is_named():
+    space = Space(x=Float(0, 1))
+    adaptive = Study(space, minimize="loss", seed=0).policy.search
+    assert isinstance(adaptive, AdaptiveSearch)
+    assert isinstance(adaptive.search, AutoSearch)
+    assert isinstance(Study(space, minimize="loss", seed=0, schedule="median").policy.search, AutoSearch)
     assert len(play(AutoSearch(), mixed(), bowl, 15)) == 15

@@ -10,11 +10,15 @@ from luthier import Choice, Failure, Float, Int, Ordinal, Space, State, Trial
 from luthier.contracts import Search
 from luthier.errors import SettingError
 from luthier.history import History
+from luthier.maths.transform import winsorize
 from luthier.objective import Metric
 from luthier.search.bayes import BayesSearch
+from luthier.search.bayes_belief import believe
+from luthier.search.bayes_data import Data, Memory
 from luthier.search.bayes_frame import Frame
 from luthier.search.bayes_model import kept, milestone
 from luthier.search.bayes_start import start_point
+from luthier.search.bayes_terms import AverageImprovement, Improvement
 from strategies import spaces
 
 LOSS = (Metric("loss"),)
@@ -110,6 +114,52 @@ def test_a_batch_holds_different_configurations_away_from_what_is_pending() -> N
     codes = np.nan_to_num(np.array([history.space.encode(c) for c in batch]), nan=-1.0)
     apart = np.abs(codes[:, None] - codes[None]).max(axis=2) + np.eye(8)
     assert apart.min() > 1e-3
+
+
+def test_without_trials_pending_nothing_is_guessed_and_the_proposal_is_the_sequential_one() -> None:
+    history = run(mixed(), bowl, 10)
+    memory, data = Memory.of(history, None), Data.of(history, limits={})
+    asked = {"cost_aware": False, "least": 2, "rng": np.random.default_rng(0)}
+    alone = believe(data, memory.surrogates, winsorize, waiting=np.empty((0, memory.frame.d)), **asked)
+    waiting = memory.frame.space.snap(np.random.default_rng(1).random((3, memory.frame.d)))
+    beside = believe(data, memory.surrogates, winsorize, waiting=waiting, **asked)
+    assert alone is not None and beside is not None
+    assert [type(term) for term in alone.acquisition.terms] == [Improvement]
+    assert [type(term) for term in beside.acquisition.terms] == [AverageImprovement]
+    assert alone.best == beside.best
+
+
+def test_what_is_pending_loses_its_promise_and_gradients_agree_with_differences() -> None:
+    history = run(
+        Space(a=Float(0.0, 1.0), b=Float(0.0, 1.0)), lambda c: math.sin(9.0 * c["a"]) * math.cos(7.0 * c["b"]), 6
+    )
+    memory, data = Memory.of(history, None), Data.of(history, limits={})
+    asked = {"cost_aware": False, "least": 2, "rng": np.random.default_rng(0)}
+    alone = believe(data, memory.surrogates, winsorize, waiting=np.empty((0, 2)), **asked)
+    waiting = np.array([[0.3, 0.2], [0.6, 0.1], [0.9, 0.9]])
+    beside = believe(data, memory.surrogates, winsorize, waiting=waiting, **asked)
+    assert alone is not None and beside is not None
+    assert (beside.acquisition(waiting) < alone.acquisition(waiting)).all()
+    x = np.random.default_rng(2).random((20, 2))
+    value, slope = beside.acquisition.gradient(x)
+    assert value == pytest.approx(beside.acquisition(x), abs=1e-9)
+    for column, step in enumerate(1e-6 * np.eye(2)):
+        ahead, back = beside.acquisition(x + step), beside.acquisition(x - step)
+        assert (ahead - back) / 2e-6 == pytest.approx(slope[:, column], rel=1e-2, abs=1e-2)
+
+
+def test_eight_begun_with_nothing_known_spread_out_and_the_middle_is_tried_once() -> None:
+    history = History(Space(a=Float(0.0, 1.0), b=Float(1e-4, 1.0, log=True)), LOSS, seed=3)
+    for _ in range(12):
+        (new,) = propose(BayesSearch(), history)
+        assert "starting point" in new.reason
+        history = history.record(Trial(history.began, new.config, state=State.RUNNING))
+    codes = np.array([history.space.encode(trial.config) for trial in history.live])
+    apart = np.abs(codes[:, None] - codes[None]).max(axis=2) + np.eye(12)
+    assert apart.min() > 0.02
+    assert (np.abs(codes - 0.5) <= 0.3).all()
+    for column in codes[4:].T:
+        assert sorted(((column - 0.2) / 0.6 * 8.0).astype(int)) == list(range(8))
 
 
 def test_the_history_is_not_changed() -> None:

@@ -43,7 +43,8 @@ def test_every_search_keeps_the_contract_on_a_space_without_end(make):
     check_search((lambda: GridSearch(3)) if make is GridSearch else make, _ENDLESS, trials=16)
 
 
-@pytest.mark.parametrize("make", _FOUND)
+# population-based training repeats configurations by design: from other weights they are other trainings
+@pytest.mark.parametrize("make", [p for p in _FOUND if p.id != "pbt"])
 @pytest.mark.parametrize("space", [_FINITE, _TINY], ids=["finite", "tiny"])
 def test_every_search_tries_each_configuration_of_a_finite_space_once_and_ends(make, space):
     check_search(make, space, seed=2)

@@ -6,6 +6,7 @@ work on coordinates and effects as `luthier.maths.kernel` explains them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -243,6 +244,92 @@ class Posterior:
         new.y = np.concatenate([self.y, expected])
         new.weights = np.concatenate([self.weights, np.zeros(len(expected))])
         return new
+
+    def fantasies(
+        self, coordinates: Array, effects: Array, *, count: int, doubt: float, rng: np.random.Generator
+    ) -> Fantasies:
+        """Condition on new points as if they came out at joint draws from their prediction.
+
+        The draws of each independent direction are shifted and scaled to mean 0 and variance 1, so that few do.
+
+        Parameters
+        ----------
+        coordinates : (k, m) float array
+        effects : (k, f) float array
+        count : int
+            How many draws.
+        doubt : float
+            What the predicted covariance is multiplied by.
+        rng : numpy.random.Generator
+
+        Returns
+        -------
+        Fantasies
+        """
+        believed = self.believe(coordinates, effects)
+        n, k = len(self.y), len(coordinates)
+        if len(believed.y) == n:  # copies of observed points, of which there is nothing to draw
+            values = np.repeat(self.predict(coordinates, effects)[0][:, None], count, axis=1)
+            return Fantasies(self, np.repeat(self.weights[:, None], count, axis=1), values)
+        cross, _ = self._cross(coordinates, effects)
+        covariance = doubt * (self._among(coordinates, effects) - cross @ self.inverse @ cross.T)
+        covariance.flat[:: k + 1] += self.noise + _JITTER * self.signal
+        size, direction = np.linalg.eigh(covariance)
+        drawn = rng.standard_normal((k, count))
+        drawn -= drawn.mean(axis=1, keepdims=True)
+        drawn /= drawn.std(axis=1, keepdims=True)
+        off = (direction * np.sqrt(np.maximum(size, 0.0))) @ drawn  # (k, count)
+        weights = believed.weights[:, None] + believed.inverse[:, n:] @ off
+        return Fantasies(believed, weights, believed.y[n:, None] + off)
+
+
+@dataclass(frozen=True, slots=True)
+class Fantasies:
+    """Predictions under each of several guesses of results that are not in yet.
+
+    Attributes
+    ----------
+    believed : Posterior
+        Under their predicted means; the variance is that of every guess.
+    weights : (n, count) float array
+        Of the observed and the guessed points, for each guess.
+    values : (k, count) float array
+        The guesses.
+    """
+
+    believed: Posterior
+    weights: Array
+    values: Array
+
+    def predict(self, coordinates: Array, effects: Array) -> tuple[Array, Array]:
+        """Means, (k, count), and variance, (k,), of the noise-free value at new points, (k, m) and (k, f)."""
+        one = self.believed
+        cross, _ = one._cross(coordinates, effects)
+        prior = one.signal + (effects * effects) @ one.amplitude
+        variance = prior - np.einsum("ij,ij->i", cross @ one.inverse, cross)
+        return self._means(cross, effects), np.maximum(variance, _FLOOR * prior)
+
+    def gradient(self, coordinates: Array, effects: Array, pull: Pull) -> tuple[Array, Array]:
+        """Value, (k,), and gradient by coordinates and effects together, (k, m + f), of a function of a prediction.
+
+        `pull` takes the means and the variance and returns the value, its derivatives by the means, (k, count), and
+        by the variance, (k,).
+        """
+        one = self.believed
+        cross, slope = one._cross(coordinates, effects)
+        _, variance, _, variance_slope = one.gradient(coordinates, effects)
+        value, by_mean, by_variance = pull(self._means(cross, effects), variance)
+        weights = by_mean @ self.weights.T  # (k, n)
+        trend = by_mean.sum(axis=1)[:, None] * one.shape.expected + weights @ one.effects * one.amplitude
+        mean_part = np.hstack([one._pull(one.signal * slope * weights, coordinates), trend])
+        return value, mean_part + by_variance[:, None] * variance_slope
+
+    def _means(self, cross: Array, effects: Array) -> Array:
+        trend = self.believed.mean + effects @ self.believed.shape.expected
+        return np.asarray(trend[:, None] + cross @ self.weights)
+
+
+Pull = Callable[[Array, Array], tuple[Array, Array, Array]]
 
 
 def _inverse(matrix: Array) -> tuple[Array | None, float]:

@@ -44,7 +44,7 @@ class AutoSearch:
     --------
     >>> import luthier as lt
     >>> space = lt.Space(layers=lt.Int(1, 4), norm=lt.Choice("batch", "layer", None))
-    >>> study = lt.Study(space, minimize="loss", budget=50)
+    >>> study = lt.Study(space, minimize="loss", budget=50, schedule="full")
     >>> print(study.policy.search.describe(study.history))
     auto chose grid: all 12 configurations fit into 50 trials
     """

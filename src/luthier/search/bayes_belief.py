@@ -12,12 +12,13 @@ from luthier.maths.gp import Posterior
 from luthier.maths.transform import standardize
 from luthier.search.bayes_data import Data
 from luthier.search.bayes_model import Surrogates
-from luthier.search.bayes_terms import Acquisition, Believed, Below, Cheap, Improvement, Term, place
+from luthier.search.bayes_terms import Acquisition, AverageImprovement, Believed, Below, Cheap, Improvement, Term, place
 from luthier.space import Array
 
 _CENTERS = 5  # best configurations that candidates are drawn around
 _KEPT = 0.7  # the probability of keeping a limit that is wanted
 _DOUBT = 5.0  # observations; predicted variances are widened by the share of this in their number
+_GUESSES = 8  # of what pending trials bring
 _POWER = 4.0  # the priors count to this power divided by the number of results
 
 
@@ -73,7 +74,7 @@ def believe(
     least : int
         Results from which on the loss is modelled.
     rng : numpy.random.Generator
-        Weighs several losses.
+        Weighs several losses; guesses what pending trials bring.
 
     Returns
     -------
@@ -97,11 +98,15 @@ def believe(
         return Belief(Acquisition(frame, terms), np.ones(frame.d), centers)
     surrogate, kept = loss.posterior, data.feasible[loss.rows]
     best = float(loss.values[kept].min()) if kept.any() else math.inf
+    doubt = 1.0 + _DOUBT / len(losses)
     if len(pending):
-        surrogate = surrogate.believe(*frame.embed(pending))
-        best = min(best, float(surrogate.y[len(loss.values) :].min(initial=math.inf))) if kept.any() else best
-    if kept.any():
-        terms.append(Improvement(surrogate, best, doubt=1.0 + _DOUBT / len(losses)))
+        guesses = surrogate.fantasies(*frame.embed(pending), count=_GUESSES, doubt=doubt, rng=rng)
+        surrogate = guesses.believed
+        if kept.any():
+            goals = np.minimum(best, guesses.values.min(axis=0))
+            terms.append(AverageImprovement(guesses, goals, doubt=doubt))
+    elif kept.any():
+        terms.append(Improvement(surrogate, best, doubt=doubt))
     lengthscales = np.exp(surrogate.theta[: frame.d])
     return Belief(Acquisition(frame, terms), lengthscales, centers, surrogate, best, losses[loss.rows], loss.values)
 

@@ -10,8 +10,12 @@ from typing import Protocol
 import numpy as np
 from scipy.special import log_ndtr
 
-from luthier.maths.gp import Posterior
-from luthier.maths.improvement import log_expected_improvement, log_expected_improvement_gradient
+from luthier.maths.gp import Fantasies, Posterior
+from luthier.maths.improvement import (
+    log_average_improvement,
+    log_expected_improvement,
+    log_expected_improvement_gradient,
+)
 from luthier.search.bayes_frame import Frame
 from luthier.space import Array, Space
 
@@ -72,6 +76,29 @@ class Improvement:
             variance_gradient=self.doubt * variance_slope,
         )
         return value, frame.pull(slope, at.x)
+
+
+@dataclass(frozen=True, slots=True)
+class AverageImprovement:
+    """Log expected improvement, averaged over what pending trials may bring (Snoek et al. 2012, section 3.2).
+
+    `best` holds the value to improve on under each guess, (s,); `doubt` is that of `Improvement`.
+    """
+
+    fantasies: Fantasies
+    best: Array
+    doubt: float = 1.0
+
+    def value(self, at: Place) -> Array:
+        return self._judge(*self.fantasies.predict(at.coordinates, at.effects))[0]
+
+    def gradient(self, at: Place, frame: Frame) -> tuple[Array, Array]:
+        value, slope = self.fantasies.gradient(at.coordinates, at.effects, self._judge)
+        return value, frame.pull(slope, at.x)
+
+    def _judge(self, means: Array, variance: Array) -> tuple[Array, Array, Array]:
+        value, by_mean, by_variance = log_average_improvement(means, self.doubt * variance, self.best)
+        return value, by_mean, self.doubt * by_variance
 
 
 @dataclass(frozen=True, slots=True)
