@@ -45,7 +45,7 @@ print(peak() - before)
 """
 
 if __name__ == "__main__":
-    for objective, seconds, workers, trials in ((sleeping, 0.05, 2, 200), (second, 1.0, 32, 320)):
+    for objective, seconds, workers, trials in ((sleeping, 0.05, 2, 400), (second, 1.0, 32, 640)):
         share = efficiency(objective, seconds, workers, trials)
         print(f"{workers} workers, {seconds * 1e3:.0f} ms a trial: {share:.1%} of ideal (at least 95 %)")
     run = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True)
