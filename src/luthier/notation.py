@@ -115,3 +115,8 @@ def _scalar(text: str) -> Any:
 def lists(value: Any) -> Any:
     """Turn tuples into lists, at any depth: JSON has no tuples."""
     return [lists(part) for part in value] if isinstance(value, tuple) else value
+
+
+def plural(count: float, word: str) -> str:
+    """Write a count and its word, such as ``1 parameter`` or ``12 parameters``."""
+    return f"{count:,.0f} {word}{'' if count == 1 else 's'}"

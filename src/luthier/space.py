@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from luthier.condition import Condition
 from luthier.errors import ConfigError, SpaceError, did_you_mean
-from luthier.notation import written
+from luthier.notation import plural, written
 from luthier.parameter import Parameter, plain
 
 Array = NDArray[np.float64]
@@ -462,10 +462,10 @@ class Space:
     def __repr__(self) -> str:
         size = self.size()
         about = "" if size.exact else "about "
-        count = "continuous" if math.isinf(size.total) else f"{about}{_plural(size.total, 'configuration')}"
+        count = "continuous" if math.isinf(size.total) else f"{about}{plural(size.total, 'configuration')}"
         lines = [f"  {n} = {written(self.parameters.get(n, self.constants.get(n)))}" for n in self.names]
         lines += [f"  forbid {f.source}" for f in self.forbid]
-        return f"Space, {_plural(len(self.columns), 'parameter')}, {count}\n" + "\n".join(lines)
+        return f"Space, {plural(len(self.columns), 'parameter')}, {count}\n" + "\n".join(lines)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Space):
@@ -481,10 +481,6 @@ class Space:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         Space.__init__(self, state["given"], forbid=state["forbid"])
-
-
-def _plural(count: float, word: str) -> str:
-    return f"{count:,.0f} {word}{'' if count == 1 else 's'}"
 
 
 def _codec(name: str, p: Parameter) -> tuple[Any, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
@@ -21,16 +20,15 @@ from luthier.errors import (
     MetricError,
     SettingError,
     StoreError,
-    StudyMismatch,
     TrialStateError,
 )
-from luthier.objective import Metric, metrics_of, missing, read_metrics, result_of
+from luthier.objective import metrics_of, missing, read_metrics, result_of
 from luthier.policy import policy_of
 from luthier.reader import StudyReader
+from luthier.record import open_store, settle, told_settings
 from luthier.space import Config, Space
-from luthier.spacefile import space_from_dict, space_to_dict
-from luthier.store.base import Store, StudyRecord
-from luthier.store.memory import MemoryStore
+from luthier.spacefile import space_from_dict
+from luthier.store.base import Store
 from luthier.trial import Failure, State, Trial, move
 
 Observer = Callable[[Trial], None]
@@ -113,10 +111,10 @@ class Study(StudyReader):
         place = None if dir is None else Path(dir)
         if space is None and (place is None or not (place / "study.db").exists()):
             raise StoreError(f"there is no study in {place} to continue: give it a space and a metric")
-        store: Store = MemoryStore() if place is None else _sqlite(place)
+        store: Store = open_store(place)
         try:
-            told = _told(search, schedule, budget)
-            record, self.notices = _settle(store, place, space, wanted, seed=seed, name=name, told=told)
+            told = told_settings(search, schedule, budget)
+            record, self.notices = settle(store, place, space, wanted, seed=seed, name=name, told=told)
             super().__init__(store, record, space or space_from_dict(record.space), total, place)
             self.policy = policy
             self._paced = bool(getattr(policy.search, "paced", False))
@@ -459,49 +457,3 @@ class Study(StudyReader):
         """Seconds a trial has run: before it was started this time, and since."""
         since, before = self._since.get(trial.number, (time.time(), trial.seconds))
         return before + max(0.0, time.time() - since)
-
-
-def _sqlite(directory: Path) -> Store:
-    from luthier.store.sqlite import SqliteStore  # sqlite3 is loaded only where it is needed
-
-    return SqliteStore(directory)
-
-
-def _settle(
-    store: Store,
-    place: Path | None,
-    space: Space | None,
-    wanted: tuple[Metric, ...],
-    *,
-    seed: int | None,
-    name: str | None,
-    told: dict[str, Any],
-) -> tuple[StudyRecord, list[str]]:
-    """Create the record of a new study, or check the arguments against the study that is there; with notices."""
-    there, notices = store.load(), []
-    pairs = tuple((m.name, "maximize" if m.maximize else "minimize") for m in wanted)
-    if there is None:
-        if space is None or not wanted:
-            raise StoreError(f"there is no study in {place} to continue: give it a space and a metric")
-        seed = int.from_bytes(os.urandom(4), "big") if seed is None else int(seed)
-        name = name or (place.name if place else "study")
-        record = StudyRecord(name, space_to_dict(space), pairs, seed, time.time(), tuple(sys.argv), told)
-    else:
-        if pairs and pairs != there.metrics:
-            said = [" and ".join(f"{way} {metric}" for metric, way in p) for p in (there.metrics, pairs)]
-            raise StudyMismatch(f"the study in {place} is to {said[0]}, not to {said[1]}: use another dir=")
-        if seed is not None and seed != there.seed:
-            notices.append(f"seed={seed} is ignored: the study began with seed {there.seed}")
-        new_space = there.space if space is None else space_to_dict(space)
-        record = replace(there, space=new_space, settings={**there.settings, **told})
-        if new_space != there.space:
-            notices.append("the space has changed: earlier trials are read in the new one")
-    if record != there:
-        store.save(record)
-    return record, notices
-
-
-def _told(search: Any, schedule: Any, budget: Any) -> dict[str, Any]:
-    """Describe the settings for the record, as far as they are plain."""
-    told = {"search": search, "schedule": schedule, "budget": budget, "cwd": os.getcwd()}
-    return {n: v for n, v in told.items() if isinstance(v, (str, int, float, dict)) and not isinstance(v, bool)}
