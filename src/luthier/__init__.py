@@ -4,10 +4,11 @@ The four ideas are `Space` (what may be tried), `Run` (what an objective reports
 (what it leaves behind).
 """
 
+from typing import TYPE_CHECKING, Any
+
 from luthier.budget import Budget
 from luthier.condition import Condition
 from luthier.errors import LuthierError
-from luthier.execute.run import Run
 from luthier.parameter import Choice, Float, Int, Ordinal, Parameter
 from luthier.reader import StudyReader, load
 from luthier.space import Space
@@ -15,6 +16,9 @@ from luthier.spacefile import load_space
 from luthier.study import Study
 from luthier.trial import Curve, Failure, State, Trial
 from luthier.tune import tune
+
+if TYPE_CHECKING:
+    from luthier.execute.run import Run
 
 __version__ = "0.1.0"
 
@@ -24,3 +28,16 @@ __all__ = [
     "Space", "State", "Study", "StudyReader", "Trial", "__version__", "load",
     "load_space", "tune",
 ]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    """Load `Run`, which is needed only where a trial runs or where it is named in a signature."""
+    if name == "Run":
+        from luthier.execute.run import Run
+
+        return Run
+    raise AttributeError(f"module 'luthier' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), "Run"})
