@@ -8,6 +8,7 @@ LuthierError
 ├── MetricError       a metric is no number, not finite, or missing    (also ValueError)
 ├── TrialStateError       a step that the state of a trial does not allow
 ├── AllTrialsFailed       the first trials failed one after the other
+├── DataError             a data set that cannot be read or used        (also ValueError)
 ├── MissingExtra          an optional package is not installed          (also ImportError)
 └── StoreError            the study's file
     ├── StudyBusy         another process drives this study
@@ -57,6 +58,10 @@ class MetricError(LuthierError, ValueError):
     def __init__(self, failure: Any) -> None:
         super().__init__(failure.message)
         self.failure = failure
+
+
+class DataError(LuthierError, ValueError):
+    """A data set cannot be read, or cannot be used."""
 
 
 class TrialStateError(LuthierError):
