@@ -18,6 +18,7 @@ from luthier.trial import Curve, Failure, State, Trial
 from luthier.tune import tune
 
 if TYPE_CHECKING:
+    from luthier.estimators import fit
     from luthier.execute.run import Run
 
 __version__ = "0.1.0"
@@ -25,19 +26,21 @@ __version__ = "0.1.0"
 __all__ = [
     "Budget", "Choice", "Condition", "Curve", "Failure", "Float", "Int", "LuthierError", "Ordinal", "Parameter",
     "Run",
-    "Space", "State", "Study", "StudyReader", "Trial", "__version__", "load",
+    "Space", "State", "Study", "StudyReader", "Trial", "__version__", "fit", "load",
     "load_space", "tune",
 ]  # fmt: skip
 
+_LATER = {"Run": "luthier.execute.run", "fit": "luthier.estimators"}
+
 
 def __getattr__(name: str) -> Any:
-    """Load `Run`, which is needed only where a trial runs or where it is named in a signature."""
-    if name == "Run":
-        from luthier.execute.run import Run
+    """Load what is not needed to tune: `Run`, and `fit` with PyTorch and scikit-learn behind it."""
+    if name not in _LATER:
+        raise AttributeError(f"module 'luthier' has no attribute {name!r}")
+    from importlib import import_module
 
-        return Run
-    raise AttributeError(f"module 'luthier' has no attribute {name!r}")
+    return getattr(import_module(_LATER[name]), name)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), "Run"})
+    return sorted({*globals(), *_LATER})

@@ -57,10 +57,15 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A verdict and why."""
+    """A verdict and why.
+
+    `estimate` is what the first metric will probably be at the end, from a schedule whose steps cannot be compared
+    with whole trials; it becomes the trial's result so far.
+    """
 
     verdict: Verdict
     reason: str = ""
+    estimate: float | None = None
 
 
 CONTINUE = Decision(Verdict.CONTINUE)

@@ -12,6 +12,7 @@ import luthier as lt
 from luthier.errors import SettingError
 from luthier.recipes import recipe
 from luthier.search.staged import StagedSearch
+from luthier.training.optimizers import OPTIMIZERS
 
 
 @functools.cache
@@ -152,8 +153,57 @@ def test_naming_a_parameter_fixes_it():
     assert it.default["optimizer"] == "nesterov"
 
 
+def test_all_optimizers_and_extras_can_be_offered_and_train():
+    it = recipe("tabular", optimizers="all", extras=True, epochs=1, width=32)
+    assert set(it.space.parameters["optimizer"].options) == set(OPTIMIZERS)
+    (x, y), valid = table()
+    rng = np.random.default_rng(0)
+    seen = set()
+    for _ in range(40):
+        config = it.space.sample(rng)
+        seen.add(config["optimizer"])
+        assert ("lr" in config) != ("sgd_lr" in config)
+        assert not (config["optimizer"] == "stochastic" and config["norm"] in ("batch", "accumulated"))
+        it.plan(config, (x[:30], y[:30]), classes=3, seed=1).fit(valid)
+    assert seen == set(OPTIMIZERS)
+
+
+@pytest.mark.parametrize(("name", "steps"), [("full_batch", 1), ("stochastic", 120), ("sgd", 4)])
+def test_the_slow_optimizers_take_their_own_number_of_rows(name, steps):
+    it = recipe("tabular", optimizer=name, norm="none", epochs=1, batch_size=32)
+    train, _ = table()
+    plan = it.plan(it.default, train, classes=3)
+    plan.fit()
+    assert plan.trainer.step == steps
+
+
+def test_full_batch_descent_learns_with_its_default():
+    it = recipe("tabular", optimizer="full_batch", epochs=60)
+    train, valid = table()
+    assert it.plan(it.default, train, classes=3, seed=1).fit(valid)[-1]["acc"] > 0.9
+
+
+def test_epochs_can_be_a_parameter_and_patience_a_constant():
+    it = recipe("tabular", epochs=lt.Int(2, 9, prior=4), patience=1)
+    train, _ = table()
+    plan = it.plan({**it.default, "epochs": 7}, train, classes=3, seed=1)
+    assert it.default["epochs"] == 4
+    assert [s.name for s in it.stages() if "epochs" in s.parameters] == ["batch size and epochs"]
+    assert plan.trainer.settings.epochs == 7
+    assert plan.trainer.settings.patience == 1
+
+
+def test_what_a_configuration_names_reaches_the_loss_and_the_step():
+    it = recipe("image", extras=True)
+    x, y = (part[:50] for part in digits()[0])
+    plan = it.plan({**it.default, "focus": 2.0, "clip": 0.5, "l1": 1e-5, "scaling": "image"}, (x, y), classes=10)
+    assert plan.trainer.loss.focus == 2.0
+    assert (plan.trainer.settings.clip, plan.trainer.settings.l1) == (0.5, 1e-5)
+    torch.testing.assert_close(plan.train[0].mean((1, 2, 3)), torch.zeros(len(x)), atol=1e-5, rtol=0)
+
+
 def test_the_whole_thing_in_one_study(tmp_path):
-    it = recipe("tabular", epochs=2, width=16)
+    it = recipe("tabular", epochs=6, width=32)
     train, valid = table()
 
     def objective(config, run):
@@ -173,6 +223,7 @@ def test_the_whole_thing_in_one_study(tmp_path):
     [
         (lambda: recipe("imag"), "did you mean 'image'"),
         (lambda: recipe("text"), "needs vocabulary="),
+        (lambda: recipe("image", optimizers="some"), "'usual' or 'all'"),
         (lambda: recipe("image").plan(recipe("image").default, digits()[0]), "classes="),
         (lambda: recipe("image").plan(recipe("image").default, ((1, 2), 3), classes=2), "one tensor"),
     ],

@@ -283,6 +283,144 @@ def test_predictions_do_not_depend_on_the_batch():
     torch.testing.assert_close(it.predict(x)[600:700], it.predict(x[600:700]))
 
 
+# -- ending early --------------------------------------------------------------------------------------------------
+
+
+def test_without_a_better_epoch_for_long_training_ends_with_the_best_weights():
+    losses = iter([0.9, 0.5, 0.7, 0.6, 0.1])
+    it, kept = trainer(epochs=5, patience=2), []
+    it.validate = lambda valid: (kept.append(weights(it)), {"valid_loss": next(losses)})[1]
+    assert len(it.fit(data(), data(40))) == 4
+    assert it.ended == "no better epoch in 2 since epoch 2"
+    assert torch.equal(weights(it), kept[1])
+
+
+def test_patience_keeps_the_best_weights_of_a_training_that_reaches_its_end():
+    losses = iter([0.9, 0.5, 0.7])
+    it, kept = trainer(epochs=3, patience=5), []
+    it.validate = lambda valid: (kept.append(weights(it)), {"valid_loss": next(losses)})[1]
+    it.fit(data(), data(40))
+    assert not it.ended
+    assert torch.equal(weights(it), kept[1])
+
+
+def test_patience_outlives_a_pause(tmp_path):
+    def make():
+        it = trainer(epochs=6, patience=2, lr=0.03)
+        it.validate = lambda valid: {"acc": 0.5, "valid_loss": abs(len(it.curve) - 1.0)}
+        return it
+
+    _, whole, reports = play(tmp_path / "whole", make=make, shape=(8,))
+    _, _, first = play(tmp_path / "parts", at=3, make=make, shape=(8,))
+    done, resumed, second = play(tmp_path / "parts", step=3, make=make, shape=(8,))
+    assert done.kind == "done"
+    assert len(reports) == 4
+    assert first + second == reports
+    assert torch.equal(weights(whole), weights(resumed))
+
+
+def test_a_loss_that_stays_far_above_its_start_ends_training():
+    it = trainer("sgd", lr=3.0, epochs=12)
+    curve = it.fit((5 * data()[0], data()[1]))
+    assert not it.diverged
+    assert len(curve) < 12
+    assert "times what it began with" in it.ended
+    assert all(math.isfinite(found["loss"]) for found in curve)
+
+
+# -- what the machine can do ---------------------------------------------------------------------------------------
+
+
+class Hungry(nn.Module):
+    """Has memory for so many rows, and no more."""
+
+    def __init__(self, rows):
+        super().__init__()
+        self.net, self.rows = MLP(8, 2, width=16).double(), rows
+
+    def forward(self, x):
+        if len(x) > self.rows:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return self.net(x)
+
+
+def test_a_batch_that_does_not_fit_is_cut_until_it_does_and_that_is_told():
+    def trained(rows):
+        torch.manual_seed(1)
+        it = trainer("momentum", model=Hungry(rows), epochs=2)
+        x, y = data(118)
+        it.fit((x.double(), y), (x.double(), y))
+        return it
+
+    whole, cut = trained(1000), trained(5)
+    torch.testing.assert_close(weights(cut), weights(whole), rtol=1e-6, atol=1e-7)
+    assert cut.accumulate == 4
+    assert cut.notes[0] == "out of memory at step 0: batches are cut into 2 parts from here"
+    assert cut.state_dict()["accumulate"] == 4
+    assert not whole.notes
+
+
+def test_a_row_that_does_not_fit_is_an_error():
+    with pytest.raises(torch.OutOfMemoryError):
+        trainer(model=Hungry(0)).fit((data()[0].double(), data()[1]))
+
+
+def test_automatic_precision_is_for_convolutions_on_processors_with_16_bits_and_is_told():
+    from luthier.training.hardware import suits_bfloat16
+
+    assert trainer(precision="auto").precision == "float32"
+    it = images(precision="auto")
+    assert it.precision == ("bfloat16" if suits_bfloat16(it.model) else "float32")
+    assert bool(it.notes) == (it.precision == "bfloat16")
+
+
+def test_a_resumed_training_keeps_the_precision_that_was_chosen():
+    state = images(precision="bfloat16").state_dict()
+    it = images(precision="auto")
+    it.precision = "float32"
+    it.load_state_dict(state)
+    assert it.precision == "bfloat16"
+
+
+def test_networks_of_images_lie_channels_last_by_themselves():
+    lies = [images(channels_last=how).model.layers[4].weight for how in ("auto", False)]
+    assert [w.is_contiguous(memory_format=torch.channels_last) for w in lies] == [True, False]
+
+
+def test_a_network_that_cannot_be_compiled_is_trained_as_it_is_and_that_is_told(monkeypatch):
+    def broken(model, dynamic):
+        def call(*x):
+            raise RuntimeError("no compiler found\nlong story")
+
+        return call
+
+    plain = trainer()
+    plain.fit(data())
+    monkeypatch.setattr(torch, "compile", broken)
+    it = trainer(compile=True)
+    it.fit(data())
+    assert it.notes == ["the network is not compiled: no compiler found"]
+    assert torch.equal(weights(it), weights(plain))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch's own, while it compiles
+def test_a_compiled_training_resumes_to_the_bit():
+    def made():
+        torch.manual_seed(1)
+        return trainer(compile=True, model=MLP(8, 2, width=16, norm="batch"), epochs=3)
+
+    whole = made()
+    whole.fit(data())
+    assert not whole.notes
+    first = made()
+    first.curve.append(first.epoch(data(), 0))
+    second = made()
+    second.load_state_dict(first.state_dict())
+    second.fit(data())
+    assert torch.equal(weights(whole), weights(second))
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -292,6 +430,7 @@ def test_predictions_do_not_depend_on_the_batch():
         {"warmup": 1.0},
         {"clip": 0.0},
         {"l1": -1.0},
+        {"patience": 0},
         {"precision": "float16"},
         {"schedule": "cos"},
     ],

@@ -8,13 +8,18 @@ except ImportError:
     raise MissingExtra("PyTorch", "torch") from None
 
 from luthier.nets.audio import AudioNet
+from luthier.nets.hierarchical import HierarchicalSoftmax
 from luthier.nets.init import initialize
 from luthier.nets.logmel import LogMel
 from luthier.nets.mlp import MLP
+from luthier.nets.normalized_head import NormalizedHead
 from luthier.nets.resnet import ResNet
 from luthier.nets.seq2seq import Seq2Seq
 from luthier.nets.tabular import TabularNet
 from luthier.nets.text import TextNet
 from luthier.nets.vgg import VGG
 
-__all__ = ["MLP", "VGG", "AudioNet", "LogMel", "ResNet", "Seq2Seq", "TabularNet", "TextNet", "initialize"]
+__all__ = [
+    "MLP", "VGG", "AudioNet", "HierarchicalSoftmax", "LogMel", "NormalizedHead", "ResNet", "Seq2Seq", "TabularNet",
+    "TextNet", "initialize",
+]  # fmt: skip

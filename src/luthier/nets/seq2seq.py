@@ -1,18 +1,19 @@
 """Encoder and decoder with attention (a Transformer): one sequence of tokens in, another one out.
 
-Token 0 is padding, 1 begins a sequence, 2 ends it.
+Token 0 is padding, 1 begins a sequence, 2 ends it, 3 stands for the unknown.
 """
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from luthier.nets.attention import Embedded, Layer, visible
 from luthier.nets.init import initialize
 from luthier.nets.text import trimmed
 
-BEGIN, END = 1, 2
+BEGIN, END, UNKNOWN = 1, 2, 3
 
 
 class Seq2Seq(nn.Module):  # type: ignore[misc] # torch has no types here
@@ -108,7 +109,9 @@ class Seq2Seq(nn.Module):  # type: ignore[misc] # torch has no types here
                 token = self._decode(written, memory, seen)[:, -1].argmax(-1).masked_fill(over, 0)  # (B,)
                 over |= token == END
                 written = torch.cat([written, token[:, None]], 1)
-        return written[:, 1:]
+                if bool(over.all()):
+                    break
+        return functional.pad(written[:, 1:], (0, length + 1 - written.shape[1]))
 
     def _encode(self, source: Tensor) -> tuple[Tensor, Tensor]:  # (B, S) -> (B, S, W), (B, 1, 1, S)
         seen = visible(source)[:, None, None, :]
@@ -124,3 +127,18 @@ class Seq2Seq(nn.Module):  # type: ignore[misc] # torch has no types here
         for layer in self.decoder:
             x = layer(x, earlier, memory, seen)
         return self.out(self.decoded(x))
+
+
+def shifted(target: Tensor) -> Tensor:
+    """Return what the decoder reads while it writes a target: `BEGIN`, and all of it but the last token.
+
+    Parameters
+    ----------
+    target : (B, T) int tensor
+        Without `BEGIN`, ended by `END`, as `Seq2Seq.write` returns it.
+
+    Returns
+    -------
+    (B, T) int tensor
+    """
+    return functional.pad(target[:, :-1], (1, 0), value=BEGIN)

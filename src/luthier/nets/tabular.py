@@ -9,6 +9,9 @@ from torch import Tensor, nn
 
 from luthier.nets.init import initialize
 from luthier.nets.mlp import MLP
+from luthier.nets.periodic import Periodic
+
+_WAVES = 1024  # most numbers that come out of periodic embeddings
 
 
 class TabularNet(nn.Module):  # type: ignore[misc] # torch has no types here
@@ -29,6 +32,11 @@ class TabularNet(nn.Module):  # type: ignore[misc] # torch has no types here
         See `luthier.nets.MLP`.
     dropout
         Share dropped, of the embeddings and of the hidden units.
+    periodic
+        Numbers that each numeric column gets beside itself (`luthier.nets.periodic.Periodic`); 0 for none. Fewer where
+        there are many columns: at most 1,024 in all.
+    spread
+        Of the frequencies, see there.
 
     Examples
     --------
@@ -54,16 +62,23 @@ class TabularNet(nn.Module):  # type: ignore[misc] # torch has no types here
         dropout: float = 0.0,
         residual: bool = False,
         init: str = "he",
+        periodic: int = 0,
+        spread: float = 0.1,
     ) -> None:
         super().__init__()
         sizes = [min(max(round(embedding * 1.6 * k**0.56), 1), 64) for k in categories]
         self.tables = nn.ModuleList(nn.Embedding(k, size) for k, size in zip(categories, sizes, strict=True))
         self.drop = nn.Dropout(dropout)
+        size = min(periodic, _WAVES // max(numbers, 1))
+        self.waves = Periodic(numbers, size=size, spread=spread) if size and numbers else None
+        wide = numbers if self.waves is None else self.waves.width
         self.mlp = MLP(
-            numbers + sum(sizes), outputs, depth=depth, width=width, activation=activation, norm=norm,
+            wide + sum(sizes), outputs, depth=depth, width=width, activation=activation, norm=norm,
             norm_place=norm_place, norm_momentum=norm_momentum, dropout=dropout, residual=residual, init=init,
         )  # fmt: skip
         initialize(self.tables, init)
+        if self.waves is not None:
+            initialize(self.waves.mix, "he")
 
     def forward(self, numbers: Tensor, codes: Tensor | None = None) -> Tensor:
         """Predict.
@@ -78,6 +93,8 @@ class TabularNet(nn.Module):  # type: ignore[misc] # torch has no types here
         -------
         (B, outputs) float tensor
         """
+        if self.waves is not None:
+            numbers = self.waves(numbers)
         if codes is None or not len(self.tables):
             return self.mlp(numbers)
         looked = [table(code) for table, code in zip(self.tables, codes.unbind(1), strict=True)]  # (B, size) each

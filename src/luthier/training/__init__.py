@@ -7,13 +7,24 @@ try:
 except ImportError:
     raise MissingExtra("PyTorch", "torch") from None
 
+from luthier.training.babysit import Babysitter, babysit
+from luthier.training.babysit_trainer import babysit_trainer
+from luthier.training.hypergradient import Hypergradient
+from luthier.training.intervention import nudge
 from luthier.training.losses import CrossEntropy, Regression, class_weights
 from luthier.training.optimizers import make_optimizer, rows_of_a_step, scaled_rate
+from luthier.training.panda_rules import Rules
+from luthier.training.range_test import range_test
+from luthier.training.rate_log import RateLog
 from luthier.training.scaling import Scaler
 from luthier.training.schedules import Plateau, factor
-from luthier.training.trainer import Settings, Trainer
+from luthier.training.settings import Settings
+from luthier.training.trainer import Trainer
+from luthier.training.transfer import Transfer, fine_tuning_groups, freeze, thaw, transfer, unfreeze
 
 __all__ = [
-    "CrossEntropy", "Plateau", "Regression", "Scaler", "Settings", "Trainer", "class_weights", "factor",
-    "make_optimizer", "rows_of_a_step", "scaled_rate",
+    "Babysitter", "CrossEntropy", "Hypergradient", "Plateau", "RateLog", "Regression", "Rules", "Scaler",
+    "Settings", "Trainer", "Transfer", "babysit", "babysit_trainer", "class_weights", "factor",
+    "fine_tuning_groups", "freeze", "make_optimizer", "nudge", "range_test", "rows_of_a_step", "scaled_rate",
+    "thaw", "transfer", "unfreeze",
 ]  # fmt: skip

@@ -1,7 +1,7 @@
 """Metrics of classifiers and regressions; checked against scikit-learn in the tests.
 
-Those that count right and wrong answers are functions of the confusion matrix. `classification` and `regression` put
-the usual ones into a dict for ``run.report``.
+Those that count right and wrong answers are functions of the confusion matrix. `classification`, `regression` and
+`sequences` put the usual ones into a dict for ``run.report``.
 """
 
 from __future__ import annotations
@@ -45,6 +45,28 @@ def regression(outputs: Tensor, y: Tensor) -> dict[str, float]:
         "r2": r2(outputs, y),
         "mae": float(error.abs().mean()),
         "rmse": float(error.square().mean().sqrt()),
+    }
+
+
+def sequences(logits: Tensor, y: Tensor, *, padding: int = 0) -> dict[str, float]:
+    """Return the share of right tokens and of sequences that are right from the first token to the last.
+
+    The logits are those of a decoder that reads the true tokens so far. A sequence that is right then is the one that
+    greedy writing gives, and the other way round, so ``exact_match`` is that of `luthier.nets.Seq2Seq.write`.
+
+    Parameters
+    ----------
+    logits : (n, T, C) float tensor
+    y : (n, T) int tensor
+        The true tokens.
+    padding
+        The token that does not count.
+    """
+    counts = y != padding  # (n, T)
+    right = (logits.argmax(-1) == y) & counts
+    return {
+        "token_acc": float(right.sum().double() / counts.sum().clamp(min=1)),
+        "exact_match": float((right == counts).all(1).double().mean()),
     }
 
 

@@ -6,20 +6,24 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from luthier.errors import SettingError
-from luthier.nets import VGG, AudioNet, LogMel, ResNet, TabularNet, TextNet
+from luthier.nets import VGG, AudioNet, ResNet, Seq2Seq, TabularNet, TextNet
+from luthier.nets.seq2seq import BEGIN, UNKNOWN, shifted
 from luthier.training import augment, metrics, mixing
 from luthier.training.losses import CrossEntropy, Regression, class_weights
-from luthier.training.optimizers import make_optimizer, scaled_rate
+from luthier.training.optimizers import make_optimizer, rows_of_a_step, scaled_rate
+from luthier.training.preparation import Prepare, preparation
 from luthier.training.scaling import Scaler
-from luthier.training.trainer import Augment, Data, Inputs, Mix, Settings, Trainer
+from luthier.training.settings import Precision, Settings
+from luthier.training.trainer import Augment, Data, Inputs, Mix, Trainer
 
 Config = Mapping[str, Any]
+_LARGE = 1024  # rows of a step from which on a rate in proportion to them is too high
 _SQRT = ("adam", "adamw", "rmsprop", "adagrad")  # the optimizers whose rate goes with the root of the batch size
 
 
@@ -35,26 +39,38 @@ class Plan:
     train : tuple
         Prepared inputs and targets.
     target : Scaler
-        Of the targets of a regression; of kind ``"none"`` for classes.
+        Of the targets of a regression; of kind ``"none"`` for classes and sequences.
+    written : int
+        Most tokens of a target sequence; 0 where targets are no sequences.
     """
 
     trainer: Trainer
-    prepare: Callable[[Inputs], Inputs]
+    prepare: Prepare
     train: Data
     target: Scaler
+    written: int = 0
 
     def fit(self, valid: Data | None = None, *, run: Any = None) -> list[dict[str, float]]:
         """Train and return the curve; arguments as in `Trainer.fit`, with raw inputs.
 
         Scores of a regression are in units of the scaled targets while it trains.
         """
-        if valid is not None:
-            y = valid[1] if self.target.kind == "none" else self.target.transform(_column(valid[1])).view_as(valid[1])
-            valid = (self.prepare(valid[0]), y)
-        return self.trainer.fit(self.train, valid, run=run)
+        return self.trainer.fit(self.train, None if valid is None else self.data(valid), run=run)
+
+    def data(self, raw: Data) -> Data:
+        """Return inputs and targets as the trainer takes them."""
+        x, y = self.prepare(raw[0]), raw[1]
+        if self.written:
+            return _sequences(x, y)
+        return x, y if self.target.kind == "none" else self.target.transform(_column(y)).view_as(y)
 
     def predict(self, x: Inputs) -> Tensor:
-        """Return logits, (n, classes), or predicted targets, (n,) or (n, k), of raw inputs."""
+        """Return logits, (n, classes), or predicted targets, (n,) or (n, k), of raw inputs.
+
+        Of sequences it returns what the network writes, (n, written) int tokens without the one that begins.
+        """
+        if self.written:
+            return self.trainer.write(self.prepare(x), self.written).cpu()
         outputs = self.trainer.predict(self.prepare(x)).cpu()
         return outputs if self.target.kind == "none" else self.target.inverse(outputs).squeeze(-1)
 
@@ -67,7 +83,7 @@ def make_plan(
     classes: int | None = None,
     seed: int = 0,
     device: str = "cpu",
-    precision: Literal["float32", "bfloat16"] = "float32",
+    precision: Precision = "auto",
     accumulate: int = 1,
 ) -> Plan:
     """Make a plan; `luthier.recipes.Recipe.plan` describes the arguments.
@@ -79,30 +95,42 @@ def make_plan(
     """
     if task not in _NETWORKS:
         raise SettingError(f"no task {task!r}: use {', '.join(_NETWORKS)}")
-    if classes is None and task != "tabular":
+    if classes is None and task not in ("tabular", "seq2seq"):
         raise SettingError(f"the {task} recipe is for classification: say classes=")
-    prepare = _preparation(task, config, train[0])
-    x, y = prepare(train[0]), train[1]
-    target = Scaler("none") if classes else Scaler("standard").fit(_column(y))
-    if not classes:
-        y = target.transform(_column(y.float())).view_as(y)
+    prepare = preparation(task, config, train[0])
+    x, y, target = prepare(train[0]), train[1], Scaler("none")
+    if task == "seq2seq":
+        x, y = _sequences(x, y)
+    elif not classes:
+        target.kind = "standard"
+        y = target.fit(_column(y)).transform(_column(y)).view_as(y)
+    rows = rows_of_a_step(config["optimizer"], config["batch_size"], len(y))
     settings = Settings(
-        **_taken(Settings, {**config, "batch_size": min(config["batch_size"], len(y))}), seed=seed, device=device,
-        precision=precision, accumulate=min(accumulate, len(y)), channels_last=task == "image",
+        **_taken(Settings, {**config, "batch_size": rows}), seed=seed, device=device, precision=precision,
+        accumulate=min(accumulate, rows),
     )  # fmt: skip
     with torch.random.fork_rng([]):
         torch.manual_seed(seed)
         model = _NETWORKS[task](config, x, classes or _column(y).shape[1]).to(device)
     trainer = Trainer(
         model,
-        _optimizer(model, config, settings.batch_size),
-        Regression() if classes is None else _loss(config, y, classes),
+        _optimizer(model, config, rows),
+        _loss(task, config, y, classes),
         settings=settings,
         augment=_augmentation(task, config),
         mix=_mixing(config, classes),
-        score=metrics.classification if classes else metrics.regression,
+        score=_SCORES.get(task, metrics.classification if classes else metrics.regression),
     )
-    return Plan(trainer, prepare, (x, y), target)
+    return Plan(trainer, prepare, (x, y), target, y.shape[1] if task == "seq2seq" else 0)
+
+
+def _sequences(source: Inputs, target: Tensor) -> Data:
+    """What the network reads, the source and the target so far; and what it is to write."""
+    if target.dim() != 2 or isinstance(source, tuple):
+        raise SettingError(f"sequences are (n, T) tokens, got targets of shape {tuple(target.shape)}")
+    if bool((target[:, 0] == BEGIN).all()):
+        target = target[:, 1:]
+    return (source, shifted(target)), target
 
 
 def _optimizer(model: nn.Module, config: Config, batch_size: int) -> torch.optim.Optimizer:
@@ -111,16 +139,21 @@ def _optimizer(model: nn.Module, config: Config, batch_size: int) -> torch.optim
     return make_optimizer(
         model,
         name,
-        lr=scaled_rate(rate, batch_size, rule="sqrt" if name in _SQRT else "linear"),
+        lr=scaled_rate(rate, batch_size, rule="sqrt" if name in _SQRT or batch_size > _LARGE else "linear"),
         momentum=config.get("momentum", 0.0 if name == "rmsprop" else 0.9),
         weight_decay=config.get("weight_decay", config.get("l2_decay", 0.0)),
     )
 
 
-def _loss(config: Config, y: Tensor, classes: int) -> CrossEntropy:
+def _loss(task: str, config: Config, y: Tensor, classes: int | None) -> Callable[[Tensor, Tensor], Tensor]:
+    smoothing, focus = config.get("label_smoothing", 0.0), config.get("focus", 0.0)
+    if task == "seq2seq":
+        return CrossEntropy(smoothing=smoothing, ignore=0)
+    if classes is None:
+        return Regression(config.get("error", "squared"))
     rule = config.get("class_weights", "none")
     weights = None if rule == "none" else class_weights(y.cpu(), classes, rule=rule)
-    return CrossEntropy(smoothing=config.get("label_smoothing", 0.0), weights=weights)
+    return CrossEntropy(smoothing=smoothing, weights=weights, focus=focus)
 
 
 def _augmentation(task: str, config: Config) -> Augment | None:
@@ -128,7 +161,16 @@ def _augmentation(task: str, config: Config) -> Augment | None:
         return partial(augment.images, strength=config["augment"], mirror=config["mirror"])
     if task == "audio":
         return partial(augment.spectrograms, strength=config["augment"])
-    return partial(augment.tokens, chance=config["token_dropout"]) if task == "text" else None
+    if task == "text":
+        return partial(augment.tokens, chance=config["token_dropout"])
+    if task == "seq2seq" and config["token_dropout"]:
+        return partial(_forgetful, chance=config["token_dropout"])
+    return None
+
+
+def _forgetful(x: tuple[Tensor, Tensor], generator: torch.Generator, *, chance: float) -> tuple[Tensor, Tensor]:
+    """Hide some of what was written so far, so that the decoder relies on it less (Bowman et al. 2016)."""
+    return x[0], augment.tokens(x[1], generator, chance=chance, unknown=UNKNOWN)
 
 
 def _mixing(config: Config, classes: int | None) -> Mix | None:
@@ -141,41 +183,6 @@ def _mixing(config: Config, classes: int | None) -> Mix | None:
         return mix(x, y, classes=classes, alpha=config["mixup_alpha"], generator=generator)
 
     return mixed
-
-
-# -- preprocessing -----------------------------------------------------------------------------------------------------
-
-
-def _preparation(task: str, config: Config, x: Inputs) -> Callable[[Inputs], Inputs]:
-    """Learn the preprocessing on the training data."""
-    if task == "tabular":
-        numbers, *codes = x if isinstance(x, tuple) else (x,)
-        return partial(_table, scaler=Scaler(config["scaling"]).fit(numbers), highest=[code.amax(0) for code in codes])
-    if isinstance(x, tuple):
-        raise SettingError(f"the {task} recipe takes one tensor of inputs, got a tuple of {len(x)}")
-    if task == "image":
-        return partial(_centered, mean=x.mean((0, 2, 3), keepdim=True), std=x.std((0, 2, 3), keepdim=True))
-    if task == "audio":
-        mel = LogMel(**_taken(LogMel, config))
-        features = _loudness(x, mel)
-        return lambda x: _centered(_loudness(x, mel), features.mean(), features.std())
-    return lambda x: x
-
-
-def _centered(x: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-    return (x - mean) / std.clamp(min=1e-6)
-
-
-def _loudness(x: Tensor, mel: LogMel) -> Tensor:
-    return torch.cat([mel(part) for part in x.split(64)])  # (n, mels, frames)
-
-
-def _table(x: Inputs, *, scaler: Scaler, highest: list[Tensor]) -> Inputs:
-    """Scale the numbers; codes that the training data did not have are unknown, 0."""
-    if not isinstance(x, tuple):
-        return scaler.transform(x)
-    numbers, codes = x
-    return scaler.transform(numbers), torch.where(codes <= highest[0], codes, 0)
 
 
 def _column(y: Tensor) -> Tensor:
@@ -205,12 +212,19 @@ def _tabular_net(config: Config, x: Inputs, outputs: int) -> nn.Module:
     return TabularNet(numbers.shape[1], categories, outputs, **_taken(TabularNet, config))
 
 
+def _seq2seq_net(config: Config, x: tuple[Tensor, Tensor], _: int) -> nn.Module:
+    length = max(x[0].shape[1], x[1].shape[1], 256)
+    return Seq2Seq(config["vocabulary"], config["target_vocabulary"], length=length, **_taken(Seq2Seq, config))
+
+
 _NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "image": _image_net,
     "text": _text_net,
     "audio": _audio_net,
     "tabular": _tabular_net,
+    "seq2seq": _seq2seq_net,
 }
+_SCORES: dict[str, Callable[[Tensor, Tensor], dict[str, float]]] = {"seq2seq": metrics.sequences}
 
 
 def _taken(made: Callable[..., Any], config: Config, *, but: str = "") -> dict[str, Any]:

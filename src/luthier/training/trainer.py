@@ -9,8 +9,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -18,8 +17,11 @@ from torch import Tensor, nn
 
 from luthier.errors import SettingError
 from luthier.training import metrics
+from luthier.training.fused import Step
+from luthier.training.hardware import suits_bfloat16, suits_channels_last
 from luthier.training.losses import CrossEntropy, penalty
-from luthier.training.schedules import SCHEDULES, Plateau, factor
+from luthier.training.schedules import Plateau, factor
+from luthier.training.settings import Settings
 
 Inputs: TypeAlias = "Tensor | tuple[Tensor, ...]"
 Data: TypeAlias = tuple[Inputs, Tensor]
@@ -29,70 +31,8 @@ Score = Callable[[Tensor, Tensor], dict[str, float]]
 
 _LOOK = 16  # steps between two looks at whether the loss is still finite; a look waits for a GPU
 _PREDICTED_AT_ONCE = 512
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """How to train.
-
-    Parameters
-    ----------
-    epochs
-        Passes through the training data.
-    batch_size
-        Rows of a step; a last batch of a single row is left out, as batch normalization cannot take it.
-    accumulate
-        Parts that a batch is cut into, one after the other through the network, when it does not fit as a whole.
-    schedule, warmup, final
-        Of the learning rate, see `luthier.training.schedules.factor`; `warmup` is a share of all steps.
-    clip
-        Longest gradient; longer ones are shortened to it. None for no limit.
-    l1
-        Strength of the L1 penalty. (L2 and decoupled decay are the optimizer's.)
-    precision
-        ``"bfloat16"`` runs the network in 16 bits, weights and loss stay in 32.
-    channels_last
-        Keep images as (B, H, W, C) in memory, which convolutions on processors and GPUs like better.
-    device
-        Where to train.
-    seed
-        Of everything random.
-
-    Raises
-    ------
-    SettingError
-        If a number is out of range or a name unknown.
-    """
-
-    epochs: int = 10
-    batch_size: int = 64
-    accumulate: int = 1
-    schedule: str = "constant"
-    warmup: float = 0.0
-    final: float = 0.01
-    clip: float | None = None
-    l1: float = 0.0
-    precision: Literal["float32", "bfloat16"] = "float32"
-    channels_last: bool = False
-    device: str = "cpu"
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.epochs < 1 or self.batch_size < 1 or not 1 <= self.accumulate <= self.batch_size:
-            raise SettingError(
-                "epochs and batch_size are at least 1, accumulate at least 1 and at most batch_size, got "
-                f"epochs={self.epochs!r}, batch_size={self.batch_size!r}, accumulate={self.accumulate!r}"
-            )
-        if not 0.0 <= self.warmup < 1.0 or (self.clip is not None and self.clip <= 0.0) or self.l1 < 0.0:
-            raise SettingError(
-                "warmup is a share from 0 to below 1, clip positive or None, l1 not negative, got "
-                f"warmup={self.warmup!r}, clip={self.clip!r}, l1={self.l1!r}"
-            )
-        if self.precision not in ("float32", "bfloat16") or self.schedule not in SCHEDULES:
-            raise SettingError(
-                f"precision is 'float32' or 'bfloat16' and schedule one of {', '.join(SCHEDULES)}, "
-                f"got {self.precision!r} and {self.schedule!r}"
-            )
+_EXPLODED, _FOR_LONG = 3.0, 3  # times the loss of the first step, epochs in a row
+_OUT_OF_MEMORY: type[RuntimeError] = getattr(torch, "OutOfMemoryError", torch.cuda.OutOfMemoryError)  # torch 2.4
 
 
 class Trainer:
@@ -122,6 +62,10 @@ class Trainer:
         validation data. All are NaN where training diverged.
     diverged : bool
         Whether training ended because the loss was no longer finite.
+    ended : str
+        Why training ended before its last epoch; empty if it did not.
+    notes : list of str
+        What it decided by itself: 16 bits, smaller parts of a batch where memory ran out, no compilation.
 
     Examples
     --------
@@ -149,15 +93,22 @@ class Trainer:
     ) -> None:
         self.settings = settings or Settings()
         self.model = model.to(self.settings.device)
-        if self.settings.channels_last:
-            self.model = self.model.to(memory_format=torch.channels_last)
+        self.notes: list[str] = []
+        self._choose_format()
         self.optimizer, self.loss = optimizer, loss or CrossEntropy()
         self.augment, self.mix, self.score = augment, mix, score
         self.rates = [group["lr"] for group in optimizer.param_groups]
         self.plateau = Plateau()
         self.curve: list[dict[str, float]] = []
         self.step = 0
-        self.diverged = False
+        self.first_loss: float | None = None
+        self.accumulate = self.settings.accumulate
+        self.diverged, self.ended = False, ""
+        self._best: dict[str, Tensor] | None = None  # weights of the best epoch, where they are wanted
+        self._apply = Step(optimizer)
+        self._weights = [p for p in self.model.parameters() if p.requires_grad]
+        self._compiled: Callable[..., Tensor] | None = None
+        self._at_once = _PREDICTED_AT_ONCE
 
     # -- training ----------------------------------------------------------------------------------------------------
 
@@ -179,19 +130,24 @@ class Trainer:
         list of dict
             The `curve`.
         """
-        train = self._moved(train)
-        valid = None if valid is None else self._moved(valid)
+        train = self.moved(train)
+        valid = None if valid is None else self.moved(valid)
         for epoch in self._epochs(run):
+            if self.ended:  # before a pause
+                break
             found = self.epoch(train, epoch) | ({} if valid is None else self.validate(valid))
             if self.diverged:
                 found = dict.fromkeys(found, math.nan)
             elif self.settings.schedule == "plateau":
                 self.plateau.update(found.get("valid_loss", found["loss"]))
             self.curve.append(found)
+            self._look_back()
             if run is not None:
                 run.report(found)
-            if self.diverged:
+            if self.ended:
                 break
+        if self._best is not None and not self.diverged:
+            self.model.load_state_dict(self._best)
         return self.curve
 
     def epoch(self, train: Data, epoch: int) -> dict[str, float]:
@@ -204,11 +160,14 @@ class Trainer:
             order = torch.randperm(rows, generator=generator).to(self.settings.device)
             for place, index in enumerate(order.split(size)[:steps]):
                 self._set_rates(steps)
-                loss = self._step(train, index, generator)
+                loss = self.update(train, index, generator)
                 total += loss
                 self.step += 1
-                if place % _LOOK == 0 and not math.isfinite(loss):
-                    break
+                if place % _LOOK == 0:
+                    now = float(loss)
+                    self.first_loss = now if self.first_loss is None else self.first_loss
+                    if not math.isfinite(now):
+                        break
         mean = float(total) / steps
         self.diverged = not math.isfinite(mean)
         return {"loss": mean}
@@ -216,25 +175,44 @@ class Trainer:
     def validate(self, valid: Data) -> dict[str, float]:
         """Return the loss and the scores on data that is not trained on."""
         outputs, y = self.predict(valid[0]).nan_to_num(0.0), valid[1].to(self.settings.device)
-        return {"valid_loss": float(self.loss(outputs, y)), **self.score(outputs, y)}
+        with torch.no_grad():  # a loss may have parameters of its own
+            loss = float(self.loss(outputs, y))
+        return {"valid_loss": loss, **self.score(outputs, y)}
 
     def predict(self, x: Inputs) -> Tensor:
         """Return the network's outputs, (n, ...), in evaluation mode, on its device."""
+        return self._in_parts(x, self._outputs).float()
+
+    def write(self, source: Tensor, length: int) -> Tensor:
+        """Return what a network with a method `write` writes for sources, (n, length), such as `Seq2Seq`."""
+        return self._in_parts(source, lambda part: self.model.write(part, length))
+
+    def _in_parts(self, x: Inputs, outputs: Callable[[Any], Tensor]) -> Tensor:
         self.model.eval()
         x = _each(x, lambda part: part.to(self.settings.device))
-        rows = len(x) if isinstance(x, Tensor) else len(x[0])
+        rows, at, parts = len(x) if isinstance(x, Tensor) else len(x[0]), 0, []
         with torch.inference_mode(), self._precision():
-            places = torch.arange(rows, device=self.settings.device).split(_PREDICTED_AT_ONCE)
-            parts = [self._outputs(_rows(x, index)) for index in places]
-        return torch.cat(parts).float()
+            while at < rows:
+                index = torch.arange(at, min(at + self._at_once, rows), device=self.settings.device)
+                try:
+                    parts.append(outputs(_rows(x, index)))
+                except _OUT_OF_MEMORY:
+                    if len(index) == 1:
+                        raise
+                    self._at_once = len(index) // 2
+                    continue
+                at += len(index)
+        return torch.cat(parts)
 
     # -- going on ----------------------------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that is needed to go on after an epoch."""
         return {
-            "model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(),
-            "plateau": self.plateau.state_dict(), "curve": list(self.curve), "step": self.step,
+            "model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(), "best": self._best,
+            "plateau": self.plateau.state_dict(), "curve": list(self.curve), "step": self.step, "ended": self.ended,
+            "first_loss": self.first_loss, "accumulate": self.accumulate, "precision": self.precision,
+            "notes": list(self.notes),
         }  # fmt: skip
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -242,7 +220,9 @@ class Trainer:
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.plateau.load_state_dict(state["plateau"])
-        self.curve, self.step = list(state["curve"]), state["step"]
+        self.curve, self.step, self.ended = list(state["curve"]), state["step"], state["ended"]
+        self.first_loss, self.accumulate = state["first_loss"], state["accumulate"]
+        self.precision, self.notes, self._best = state["precision"], list(state["notes"]), state["best"]
 
     # -- inside ------------------------------------------------------------------------------------------------------
 
@@ -253,23 +233,74 @@ class Trainer:
         steps: Iterable[int] = run.steps(self.settings.epochs)
         return steps
 
-    def _step(self, train: Data, index: Tensor, generator: torch.Generator) -> Tensor:
-        """One update; the batch's mean loss, ()."""
-        self.optimizer.zero_grad(set_to_none=True)
-        if self.settings.accumulate == 1:
-            loss = self._loss(train, index, generator)
-            loss.backward()
-            loss = loss.detach()
-        else:
-            loss = torch.zeros((), device=self.settings.device)
-            for part in index.chunk(self.settings.accumulate):
-                share = self._loss(train, part, generator) * (len(part) / len(index))
-                share.backward()
-                loss += share.detach()
+    def _choose_format(self) -> None:
+        """Settle what the settings leave to the machine."""
+        self.precision, images = self.settings.precision, self.settings.channels_last
+        if self.precision == "auto":
+            reason = suits_bfloat16(self.model, self.settings.device)
+            self.precision = "bfloat16" if reason else "float32"
+            if reason:
+                self.notes.append(
+                    f"the network runs in bfloat16, which suits {reason}; weights and loss stay in 32 bits"
+                )
+        if suits_channels_last(self.model) if images == "auto" else images:
+            self.model = self.model.to(memory_format=torch.channels_last)
+
+    def _look_back(self) -> None:
+        """After an epoch: keep the best weights, and see whether to go on."""
+        losses = [found.get("valid_loss", found["loss"]) for found in self.curve]
+        patience, reached = self.settings.patience, 1 + _first_lowest(losses)
+        late = [found["loss"] for found in self.curve[-_FOR_LONG:]]
+        limit = _EXPLODED * max(self.first_loss or 0.0, 1.0)
+        if self.diverged:
+            self.ended = "the loss is no longer finite"
+        elif len(late) == _FOR_LONG and min(late) > limit:
+            self.ended = (
+                f"for {_FOR_LONG} epochs the loss was above {limit:.3g}, {_EXPLODED:g} times what it began with"
+            )
+        elif patience is not None:
+            if reached == len(losses):
+                self._best = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
+            elif len(losses) - reached >= patience:
+                self.ended = f"no better epoch in {patience} since epoch {reached}"
+
+    def update(self, train: Data, index: Tensor, generator: torch.Generator) -> Tensor:
+        """Make one update on some rows, (B,), of moved data and return the batch's mean loss, ().
+
+        For loops of one's own; the learning rate is left as it is.
+        """
+        loss = self._gradients(train, index, generator)
+        while loss is None:  # the parts did not fit: smaller ones
+            self.accumulate *= 2
+            self.notes.append(
+                f"out of memory at step {self.step}: batches are cut into {self.accumulate} parts from here"
+            )
+            if "cuda" in self.settings.device:
+                torch.cuda.empty_cache()
+            loss = self._gradients(train, index, generator)
         if self.settings.clip is not None:
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip)
-        self.optimizer.step()
+            nn.utils.clip_grad_norm_(self._weights, self.settings.clip)
+        self._apply()
         return loss
+
+    def _gradients(self, train: Data, index: Tensor, generator: torch.Generator) -> Tensor | None:
+        """Gradients of the batch, in its parts; its mean loss, (), or None where memory ran out."""
+        for weight in self._weights:
+            weight.grad = None
+        parts = [index] if self.accumulate == 1 else index.chunk(self.accumulate)
+        total: Tensor | None = None
+        try:
+            for part in parts:
+                loss = self._loss(train, part, generator)
+                if len(parts) > 1:
+                    loss = loss * (len(part) / len(index))
+                loss.backward()
+                total = loss.detach() if total is None else total + loss.detach()
+        except _OUT_OF_MEMORY:
+            if len(parts) >= len(index):
+                raise
+            return None  # what the exception holds is free once this has returned
+        return total
 
     def _loss(self, train: Data, index: Tensor, generator: torch.Generator) -> Tensor:
         x, y = _rows(train[0], index), train[1].index_select(0, index)
@@ -278,15 +309,40 @@ class Trainer:
         if self.mix is not None:
             x, y = self.mix(x, y, generator)
         with self._precision():
-            outputs = self._outputs(x)
+            whole = self.settings.compile and len(index) == self.settings.batch_size
+            outputs = self._fast(x) if whole else self._outputs(x)
         loss = self.loss(outputs.float(), y)
         return loss + penalty(self.model, l1=self.settings.l1) if self.settings.l1 else loss
 
     def _outputs(self, x: Inputs) -> Tensor:
         return self.model(x) if isinstance(x, Tensor) else self.model(*x)
 
+    def _fast(self, x: Inputs) -> Tensor:
+        """Outputs of a whole batch by the compiled network; the last, smaller one would be compiled for itself."""
+        if self._compiled is None:
+            self._compiled = self._compile(x)
+        return self._compiled(x) if isinstance(x, Tensor) else self._compiled(*x)
+
+    def _compile(self, x: Inputs) -> Callable[..., Tensor]:
+        """The network written anew; itself where that does not work."""
+        compiled: Callable[..., Tensor] = torch.compile(self.model, dynamic=False)
+        kept = {name: value.clone() for name, value in self.model.named_buffers()}  # trying moves averages
+        try:
+            with torch.random.fork_rng(range(torch.cuda.device_count() if "cuda" in self.settings.device else 0)):
+                compiled(*(x if isinstance(x, tuple) else (x,))).sum().backward()
+        except _OUT_OF_MEMORY:
+            raise
+        except RuntimeError as error:  # no compiler, or an operation that it does not know
+            self.notes.append(f"the network is not compiled: {str(error).strip().splitlines()[0]}")
+            compiled = self.model
+        for weight in self._weights:
+            weight.grad = None
+        for name, value in self.model.named_buffers():
+            value.copy_(kept[name])
+        return compiled
+
     def _precision(self) -> contextlib.AbstractContextManager[Any]:
-        if self.settings.precision == "float32":
+        if self.precision == "float32":
             return contextlib.nullcontext()
         autocast: contextlib.AbstractContextManager[Any] = torch.autocast(
             torch.device(self.settings.device).type, dtype=torch.bfloat16
@@ -302,7 +358,14 @@ class Trainer:
         for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
             group["lr"] = rate * now
 
-    def _moved(self, data: Data) -> Data:
+    def moved(self, data: Data) -> Data:
+        """Return inputs and targets on the device.
+
+        Raises
+        ------
+        SettingError
+            If they have different numbers of rows, or none.
+        """
         device, parts = self.settings.device, data[0] if isinstance(data[0], tuple) else (data[0],)
         rows = [len(part) for part in (*parts, data[1])]
         if len(set(rows)) > 1 or not rows[0]:
@@ -317,6 +380,11 @@ def _seeded(settings: Settings, epoch: int) -> Any:  # Any: contextmanager needs
     with torch.random.fork_rng(range(torch.cuda.device_count() if "cuda" in settings.device else 0)):
         torch.manual_seed(first)
         yield torch.Generator().manual_seed(second)
+
+
+def _first_lowest(values: list[float]) -> int:
+    """Place of the lowest value; NaN is never lower."""
+    return min(range(len(values)), key=lambda i: (math.isnan(values[i]), values[i], i))
 
 
 def _each(x: Inputs, change: Callable[[Tensor], Tensor]) -> Inputs:
