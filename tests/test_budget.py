@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from luthier import Budget
-from luthier.budget import Spent, clock, duration_s, size_bytes
+from luthier.budget import Spent, clock, duration_s, priced, size_bytes
 from luthier.errors import SettingError
 
 _inf = math.inf
@@ -158,3 +158,24 @@ def test_the_first_limit_that_is_reached_is_named():
 def test_a_budget_is_written_for_people():
     assert str(Budget.of({"trials": 1000, "seconds": "20m"})) == "1,000 trials or 20m"
     assert str(Budget()) == "no limit"
+
+
+@pytest.mark.parametrize(
+    ("given", "price", "seconds"),
+    [("5 USD", 2.5, 7200.0), ("$5", 10, 1800.0), ("2.50 €", 5.0, 1800.0), ("5EUR", 5, 3600)],
+)
+def test_money_is_seconds_at_a_price(given, price, seconds):
+    assert Budget.of(priced(given, price)).seconds == seconds
+
+
+@pytest.mark.parametrize("given", [50, "50", "20m", "2 DAY", "500 steps", None, {"trials": 3}])
+def test_other_budgets_have_no_price(given):
+    assert priced(given, None) is given
+    with pytest.raises(SettingError, match="money"):
+        priced(given, 2.0)
+
+
+@pytest.mark.parametrize(("given", "price"), [("5 USD", None), ("5 USD", 0.0), ("5 USD", -1.0)])
+def test_money_without_a_price_is_told(given, price):
+    with pytest.raises(SettingError, match="price_per_hour"):
+        priced(given, price)

@@ -181,3 +181,12 @@ def test_observers_see_every_change():
     tune(stepwise, minimize="loss", budget=2, observers=[lambda trial: seen.append((trial.number, str(trial.state)))])
     assert seen[0] == (0, "running")
     assert seen[-1] == (1, "done")
+
+
+def test_a_budget_in_money_is_time_at_its_price():
+    study = lt.tune(
+        lambda x: x, lt.Space(x=lt.Float(0, 1)), minimize=True, budget="0.25 USD", price_per_hour=3600.0,
+        search="random", workers=0, view="none",
+    )  # fmt: skip
+    assert study.budget.seconds == 0.25
+    assert study.ended_by == "budget"

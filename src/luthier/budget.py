@@ -23,6 +23,7 @@ _UNITS = {
     "day": 86400,
 }
 _PART = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*", re.IGNORECASE)
+_MONEY = re.compile(r"\s*([$€£])?\s*(\d+(?:\.\d+)?)\s*([$€£]|[A-Z]{3})?\s*")
 _SIZES = {"b": 1, "kb": 2**10, "mb": 2**20, "gb": 2**30, "k": 2**10, "m": 2**20, "g": 2**30}
 
 
@@ -109,6 +110,40 @@ class Budget:
         parts = [f"{getattr(self, n):,.0f} {n}" for n in ("trials", "steps") if math.isfinite(getattr(self, n))]
         parts += [clock(self.seconds)] if math.isfinite(self.seconds) else []
         return " or ".join(parts) or "no limit"
+
+
+def priced(given: Any, price_per_hour: float | None) -> Any:
+    """Turn a budget in money into one in seconds of a machine; any other budget stays as it is.
+
+    Parameters
+    ----------
+    given
+        A budget, see `Budget.of`; in money it is a text such as ``"5 USD"``, ``"$5"`` or ``"2.50 €"``.
+    price_per_hour
+        What an hour costs, all workers together, in the same money.
+
+    Raises
+    ------
+    SettingError
+        If there is money and no price, a price and no money, or the price is not above zero.
+
+    Examples
+    --------
+    >>> priced("5 USD", 2.5), priced("20m", None)
+    ('7200s', '20m')
+    """
+    if price_per_hour is not None and not 0.0 < price_per_hour < math.inf:
+        raise SettingError(f"price_per_hour= is a number above zero, got {price_per_hour!r}")
+    match = _MONEY.fullmatch(given) if isinstance(given, str) else None
+    sign = (match[1] or "") + (match[3] or "") if match else ""
+    if not match or len(sign) not in (1, 3) or sign.lower() in _UNITS:
+        if price_per_hour is not None:
+            raise SettingError(f"price_per_hour= goes with a budget in money, such as '5 USD', got {given!r}")
+        return given
+    if price_per_hour is None:
+        raise SettingError(f"say what an hour costs for a budget of {given}: price_per_hour=2.50")
+    seconds = _positive(float(match[2]), "money") / price_per_hour * 3600
+    return f"{seconds:.6f}".rstrip("0").rstrip(".") + "s"
 
 
 def duration_s(given: Any) -> float:

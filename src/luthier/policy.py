@@ -24,6 +24,15 @@ class Thaws(Protocol):
         ...
 
 
+@runtime_checkable
+class GivesUp(Protocol):
+    """A search that can say which paused trials are not worth another step."""
+
+    def hopeless(self, history: History) -> dict[int, str]:
+        """Return their numbers, and why."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """What to run next, and how far; without a schedule every trial runs to its end."""
@@ -50,6 +59,10 @@ class Policy:
         if promoted is None and isinstance(self.search, Thaws):
             return self.search.resume(history)
         return promoted
+
+    def hopeless(self, history: History) -> dict[int, str]:
+        """Return paused trials that need not be kept for later, by number, and why."""
+        return self.search.hopeless(history) if isinstance(self.search, GivesUp) else {}
 
     def judge(self, history: History, trial: Trial) -> Decision:
         """Decide what becomes of a running trial that has just reported."""

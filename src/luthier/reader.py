@@ -6,7 +6,7 @@ import os
 import weakref
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from luthier.errors import StoreError
 from luthier.execute.checkpoint import files, whole
 from luthier.history import History
 from luthier.objective import Metric, result_of
+from luthier.outlook import Outlook, outlook
 from luthier.space import Space
 from luthier.spacefile import space_from_dict
 from luthier.store.base import Store, StudyRecord
@@ -148,10 +149,30 @@ class StudyReader:
 
         return effects(self.history, metric=metric)
 
+    def outlook(self, more: Any = None) -> Outlook | None:
+        """Forecast what more budget would bring.
+
+        Parameters
+        ----------
+        more
+            How much more, such as ``"10m"``, ``"200 steps"`` or ``20`` (trials), see `luthier.Budget.of`. None is as
+            much again as was spent, in the unit of the budget.
+
+        Returns
+        -------
+        Outlook or None
+            With the expected best value of the first metric, the chance of any improvement, and a sentence as `str`.
+            None with fewer than five results.
+        """
+        return outlook(self.history, self.spent, self._as_much_again() if more is None else Budget.of(more))
+
     def summary(self) -> str:
-        """Say in a few lines what was found, where the trained model is, and what to type next."""
+        """Say in a few lines what was found, where the model is, what more would bring, and what to type next."""
         best = self.best
-        return summary_text(self.history, self.dir, None if best is None else self.checkpoint(best))
+        ahead = self.outlook()
+        return summary_text(
+            self.history, self.dir, None if best is None else self.checkpoint(best), "" if ahead is None else str(ahead)
+        )
 
     def close(self) -> None:
         """Let go of the file."""
@@ -168,6 +189,12 @@ class StudyReader:
         counts = ", ".join(f"{states.count(s)} {s}" for s in State if s in states) or "no trials yet"
         where = "in memory" if self.dir is None else f"in {self.dir}"
         return f"Study {self.name!r} {where}: {counts}"
+
+    def _as_much_again(self) -> Budget:
+        spent = self.spent
+        units = [u for u in Budget.__slots__ if np.isfinite(getattr(self.budget, u)) and getattr(spent, u) > 0]
+        unit = max(units, key=lambda u: getattr(spent, u) / getattr(self.budget, u), default="trials")
+        return Budget(**{unit: getattr(spent, unit) or 1})
 
     def _standing(self, trial: Trial) -> Trial:
         """Give a living trial its result so far: the store writes its reports down, and the result when it ends."""

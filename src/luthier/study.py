@@ -65,8 +65,8 @@ class Study(StudyReader):
     notices : list of str
         What the user should know.
     ended_by : str
-        How `luthier.tune` ended: ``"budget"``, ``"exhausted"`` (nothing is left to try), ``"SIGINT"`` or ``"SIGTERM"``;
-        empty before.
+        How `luthier.tune` ended: ``"budget"``, ``"exhausted"`` (nothing is left to try), ``"outlook"`` (`stop_below=`),
+        ``"SIGINT"`` or ``"SIGTERM"``; empty before.
 
     Raises
     ------
@@ -220,6 +220,8 @@ class Study(StudyReader):
         self.steps += step - before.steps
         self._note(after)
         decision = self.policy.judge(self.history, after)
+        if decision.estimate is not None:
+            self._note(replace(after, metrics={**after.metrics, self.metrics[0].name: decision.estimate}))
         if decision.verdict is Verdict.CONTINUE and after.grant is not None and step >= after.grant:
             return Decision(Verdict.PAUSE, f"reached step {step}, as far as it was granted")
         return decision
@@ -282,6 +284,18 @@ class Study(StudyReader):
     def release(self, trial: Trial | int) -> Trial:
         """Give a running trial back: it waits, and starts again from its last checkpoint, or from the beginning."""
         return self._interrupted(move(self._running(trial), State.WAITING))
+
+    def give_up(self) -> list[Trial]:
+        """End the paused trials that will hardly be worth another step, if the search can tell; their reason says why.
+
+        `luthier.tune` does so at the end of a budget. Other paused trials stay, for a larger budget.
+        """
+        ended = []
+        for number, reason in self.policy.hopeless(self.history).items():
+            trial = move(self.history.trial(number), State.STOPPED, reason=reason, ended=time.time())
+            self._store.end(trial)
+            ended.append(self._note(trial))
+        return ended
 
     def rewind(self, trial: Trial | int, step: int) -> Trial:
         """Tell that a running trial goes on from step `step`: later steps of its curve are dropped."""

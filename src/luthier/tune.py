@@ -15,11 +15,12 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Literal
 
-from luthier.budget import Budget, clock, duration_s, size_bytes
+from luthier.budget import Budget, clock, duration_s, priced, size_bytes
 from luthier.contracts import Decision, Schedule, Search, Verdict
 from luthier.errors import AllTrialsFailed, MetricError, SettingError, StoreFull
 from luthier.execute.base import Executor, Limits, Outcome, Ticket
 from luthier.objective import RunEnded, objective_of
+from luthier.outlook import Least
 from luthier.space import Space
 from luthier.study import Observer, Study
 from luthier.trial import Failure, State
@@ -50,6 +51,8 @@ def tune(
     memory: int | str | None = None,
     checkpoints: Literal["best", "latest", "all"] = "best",
     ordered: bool = False,
+    stop_below: float | str | None = None,
+    price_per_hour: float | None = None,
     observers: Iterable[Observer] = (),
     view: Literal["auto", "live", "plain", "none"] | View = "auto",
 ) -> Study:
@@ -85,6 +88,11 @@ def tune(
     ordered
         Same seed and same number of workers: the same configurations and results, whatever the timing. Costs waiting
         where trials differ in speed.
+    stop_below
+        End before the budget is used up, once what is left of it is expected to improve the first metric by less than
+        this: a number in its units, or a share of its best value as ``"0.1 %"``; see `luthier.Study.outlook`.
+    price_per_hour
+        What an hour costs, all workers together: then the budget may be money, such as ``"5 USD"``.
     view
         What to show: ``"live"``, ``"plain"`` lines, ``"none"``, or a choice by the terminal.
 
@@ -108,6 +116,7 @@ def tune(
     >>> len(study.trials)
     30
     """
+    budget = priced(budget, price_per_hour)
     call = objective_of(objective, space.names if isinstance(space, Space) else ())
     slots = _slots(workers)
     limits = Limits(
@@ -118,6 +127,9 @@ def tune(
     grid = getattr(search, "points", None)  # a grid over a continuous space is finite
     if Budget.of(budget) == Budget() and isinstance(space, Space) and not space.finite and grid is None:
         raise SettingError("say how much to spend, such as budget='20m' or budget=50 (trials): the space is infinite")
+    if stop_below is not None and Budget.of(budget) == Budget():
+        raise SettingError("stop_below= looks at what is left of the budget: give one, such as budget='2h'")
+    least = None if stop_below is None else Least.of(stop_below)
     shown = view_of(view)
     study = Study(
         space, minimize=minimize, maximize=maximize, search=search, schedule=schedule, budget=budget, dir=dir,
@@ -139,7 +151,7 @@ def tune(
 
             directory = study.path(0).parent
             executor = LocalExecutor(call, study.metrics, limits, directory=directory, slots=slots, ordered=ordered)
-        loop = _Loop(study, executor, shown)
+        loop = _Loop(study, executor, shown, least)
         try:
             loop.run()
         finally:
@@ -150,10 +162,12 @@ def tune(
 class _Loop:
     """Drives one study with one executor; hears what its runs report."""
 
-    def __init__(self, study: Study, executor: Executor, view: View | None) -> None:
+    def __init__(self, study: Study, executor: Executor, view: View | None, least: Least | None) -> None:
         self._study = study
         self._executor = executor
         self._view = view
+        self._least = least
+        self._looked = 0  # results when the outlook was last worked out
         self._ending = ""  # why nothing new is started
         self._ended_at = math.inf
         self._before: dict[int, float] = {}  # running trial -> seconds of its earlier runs
@@ -203,6 +217,8 @@ class _Loop:
         study, executor = self._study, self._executor
         if time.monotonic() >= self._deadline or study.steps >= study.budget.steps:
             self._used_up()
+        if self._least is not None and not self._ending:
+            self._look_ahead(self._least)
         while executor.free and not self._ending:
             trial = study.ask(new=study.begun < study.budget.trials)
             if trial is None:
@@ -284,6 +300,17 @@ class _Loop:
         if not self._ending:
             self._ending, self._ended_at = f"the budget of {self._study.budget} is used up", time.monotonic()
 
+    def _look_ahead(self, least: Least) -> None:
+        """End the study if what is left is not worth it; asked each time the results have grown by a twentieth."""
+        study = self._study
+        if self._results < max(least.results, 1.05 * self._looked):
+            return
+        self._looked = self._results
+        ahead = study.outlook(study.budget.left(study.spent))
+        if ahead is not None and least.reached(ahead):
+            self._ending, self._ended_at = f"the rest is not worth it: {ahead}", time.monotonic()
+            study.ended_by = "outlook"
+
     @contextmanager
     def _undisturbed(self) -> Iterator[None]:
         """Let a signal wait until what is being written is written."""
@@ -364,6 +391,10 @@ class _Loop:
         if not self._ending and study.budget.left(study.spent).used_up:
             self._used_up()
         study.ended_by = study.ended_by or ("budget" if self._ending else "exhausted")
+        if study.ended_by in ("budget", "outlook"):
+            given_up = len(study.give_up())
+            if given_up:
+                self._say(f"{given_up} paused trials are given up, too far behind to catch up; the others are kept")
         why = self._ending or "nothing is left to try"
         again = f"; to go on: {continue_line(study)}" if why == "interrupted" and study.dir is not None else ""
         self._say(f"{why} after {study.spent.trials} trials and {clock(study.spent.seconds)}{again}")

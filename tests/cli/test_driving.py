@@ -22,6 +22,12 @@ def test_tune_takes_the_space_of_the_module_and_prints_the_best(luthier):
     assert study.metrics[0].name == "loss"
 
 
+def test_a_study_that_promises_too_little_ends_early_and_show_says_what_more_would_bring(luthier):
+    luthier("tune", "model.py:train", "--minimize", "loss", "--budget", 90, *QUICK, "--stop-below", 1e9)
+    assert 20 <= len(lt.load("runs/model").trials) < 90
+    assert "trials more would bring" in luthier("show", "runs/model").stdout
+
+
 def test_tune_in_a_worker_finds_the_module_there(luthier):
     luthier("tune", "model.py:train", "--minimize", "loss", "--budget", 2, "--workers", 1, "--view", "none")
     assert [trial.state for trial in lt.load("runs/model").trials] == ["done", "done"]

@@ -11,9 +11,11 @@ import luthier as lt
 from luthier.contracts import New, Resume, Search
 from luthier.errors import SettingError
 from luthier.history import History
+from luthier.objective import Metric
 from luthier.search.adaptive import AdaptiveSearch
 from luthier.search.freeze import FreezeSearch
 from luthier.search.freeze_data import Reader, Scale, length_of
+from luthier.search.freeze_many import along, directions
 from luthier.search.freeze_model import milestone
 from luthier.simulate import simulate
 from luthier.testing import check_search
@@ -114,8 +116,9 @@ def test_most_trials_get_few_steps_and_some_are_finished():
     assert sum(s <= 4 for s in steps) > len(steps) / 3
 
 
-def test_several_workers_start_different_trials_and_none_waits():
-    done = run(workers=16, budget="192 steps")
+@pytest.mark.parametrize(("workers", "budget"), [(16, "192 steps"), (100, "240 steps")])
+def test_several_workers_start_different_trials_and_none_waits(workers, budget):
+    done = run(workers=workers, budget=budget)
     assert done.waited == 0
     configs = [tuple(t.config.items()) for t in done.study.trials]
     assert len(set(configs)) == len(configs)
@@ -299,7 +302,83 @@ def test_the_adaptive_search_takes_trials_that_do_not_report_to_the_automatic_se
     assert len(by_step.study.trials) > 8
 
 
-@pytest.mark.parametrize("bad", [{"share": 0.0}, {"share": 1.5}])
+def many(config):
+    """A loss that falls, and a size that is known at once: the larger, the better the end."""
+    end = 0.1 * (math.log10(config["lr"]) + 2.0) ** 2 + 8.0 / config["width"]
+    return [{"loss": end + math.exp(-0.15 * step), "size": config["width"] / 256} for step in range(1, 33)]
+
+
+def test_with_several_metrics_it_trains_along_the_front():
+    done = run(function=many, minimize=["loss", "size"], budget="320 steps")
+    front = [t for t in done.study.trials if t.steps >= 16]
+    assert len(done.study.trials) > 10
+    assert np.median([abs(math.log10(t.config["lr"]) + 2.0) for t in front]) < 0.5
+    assert max(t.config["width"] for t in front) > 3 * min(t.config["width"] for t in front)
+    assert any("loss and" in t.reason and "size, scaled" in t.reason for t in done.study.trials)
+
+
+def test_with_several_metrics_a_fresh_instance_gives_the_same_answers():
+    small = {"function": many, "minimize": ["loss", "size"], "budget": "64 steps"}
+    assert told(run(Forgetful(FreezeSearch), **small).study) == told(run(**small).study)
+
+
+@pytest.mark.parametrize("m", [2, 3, 5])
+def test_directions_weigh_all_metrics(m):
+    weights = directions(m)
+    assert weights.sum(axis=1) == pytest.approx(np.ones(len(weights)))
+    assert weights.min() > 0.0
+
+
+def test_what_is_better_in_all_metrics_is_better_along_every_direction():
+    rng = np.random.default_rng(0)
+    pair = (Metric("a"), Metric("b"))
+    history = History(SPACE, pair)
+    points = rng.uniform(size=(20, 2))
+    for number, (a, b) in enumerate(points):
+        curve_ = Curve().append(1, {"a": a, "b": b})
+        history = history.record(Trial(number, SPACE.sample(rng), State.PAUSED, curve=curve_, metrics={"a": a, "b": b}))
+    reading = Reader.of(history, None).read(history)
+    for weights in directions(2):
+        losses = np.array([s.best for s in along(reading, weights).strands])
+        for i in range(20):
+            worse = (points > points[i]).all(axis=1)
+            assert (losses[worse] >= losses[i]).all()
+
+
+def test_what_is_far_behind_is_given_up_at_the_end_and_says_why():
+    study = run().study
+    found = FreezeSearch().hopeless(study.history)
+    assert found
+    for number, why in found.items():
+        assert why.startswith(f"given up at step {study.trials[number].steps} of 32: expects loss")
+        assert "0% to beat the best so far" in why
+    best = min(study.trials, key=lambda t: curve(t.config)[-1])
+    assert best.number not in found
+
+
+def test_a_study_ends_the_trials_that_are_given_up_and_keeps_the_others():
+    def train(lr, width, act, run):
+        run.keep(state={"nothing": 0})
+        for step in run.steps(32):
+            run.report(loss=curve({"lr": lr, "width": width, "act": act})[step])
+
+    study = lt.tune(train, SPACE, minimize="loss", search="freeze", budget="160 steps", workers=0, view="none", seed=1)
+    stopped = [t for t in study.trials if t.state is State.STOPPED]
+    assert stopped
+    assert all(t.reason.startswith("given up at step") for t in stopped)
+    assert study.best.state is not State.STOPPED
+    assert not study.policy.hopeless(study.history)
+
+
+def test_where_resuming_is_dear_trials_are_resumed_less_often_and_for_longer():
+    def resumed(search):
+        done = run(search, budget="160 steps")
+        return sum(m.kind in ("paused", "done") for m in done.log) / len(done.study.trials)
+
+    assert resumed(FreezeSearch(resume_steps=4.0)) < resumed(FreezeSearch())
+
+
+@pytest.mark.parametrize("bad", [{"share": 0.0}, {"share": 1.5}, {"resume_steps": -1.0}])
 def test_bad_settings_are_told(bad):
     with pytest.raises(SettingError):
         FreezeSearch(**bad)

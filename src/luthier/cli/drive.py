@@ -58,7 +58,7 @@ def drive(
             workers=workers_of(given["workers"]), start=[config_of(text) for text in given["start"]],
             retries=given["retries"], timeout=given["timeout"], memory=given["memory"],
             checkpoints=given["checkpoints"], ordered=given["ordered"], view=given["view"],
-            observers=_observers(given["tensorboard"]),
+            stop_below=given["stop_below"], observers=_observers(given["tensorboard"]),
         )  # fmt: skip
     if study.best is not None:
         click.echo(study.summary())

@@ -43,6 +43,10 @@ _OPTIONS = (
         "--checkpoints", type=click.Choice(["best", "latest", "all"]), default="best", show_default=True,
         help="Which checkpoints of a trial stay, besides the latest.",
     ),
+    click.option(
+        "--stop-below", metavar="GAIN",
+        help="End once what is left of the budget is expected to bring less than this: 0.001, or '0.1 %'.",
+    ),
     click.option("--ordered", is_flag=True, help="Same seed and workers: the same results, whatever the timing."),
     click.option(
         "--view", type=click.Choice(["auto", "live", "plain", "none"]), default="auto", show_default=True,

@@ -81,6 +81,9 @@ def _head(study: StudyReader) -> Iterator[Text]:
         else ""
     )
     yield Text(f"spent {spent.trials} trials, {spent.steps:,} steps and {clock(spent.seconds)} of {budget}{share}")
+    ahead = study.outlook()
+    if ahead is not None:
+        yield Text(f"outlook: {ahead}")
     counts = Counter(trial.state for trial in study.trials)
     states = ", ".join(f"{counts[state]} {state}" for state in State if counts[state])
     outside = f"; {len(study.history.outside)} outside of the present space" if study.history.outside else ""

@@ -13,6 +13,8 @@ from luthier.trial import Trial
 class Patience:
     """Finish a trial that has not improved for a while; its best step is its result.
 
+    With several metrics, it goes on as long as one of them improves, and its last step is its result.
+
     Parameters
     ----------
     patience
@@ -45,13 +47,17 @@ class Patience:
 
     def judge(self, history: History, trial: Trial) -> Decision:
         """Finish the trial if its last `patience` reports brought nothing."""
-        _, losses = history.loss_curve(trial)
-        if trial.steps < self.warmup or len(losses) <= self.patience:
+        if trial.steps < self.warmup:
             return CONTINUE
-        before = float(np.min(losses[: -self.patience]))
-        if float(np.min(losses[-self.patience :])) < before - self.min_delta:
-            return CONTINUE
-        return Decision(Verdict.FINISH, f"no improvement in {self.patience} reports")
+        for metric in range(len(history.metrics)):
+            _, losses = history.loss_curve(trial, metric)
+            if len(losses) <= self.patience:
+                return CONTINUE
+            before = float(np.min(losses[: -self.patience]))
+            if float(np.min(losses[-self.patience :])) < before - self.min_delta:
+                return CONTINUE
+        anything = "" if len(history.metrics) == 1 else " in any metric"
+        return Decision(Verdict.FINISH, f"no improvement{anything} in {self.patience} reports")
 
 
 SCHEDULE = Patience

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from luthier.history import History
+from luthier.maths.pareto import best_first
 from luthier.trial import State, Trial
 
 Array = NDArray[np.float64]
@@ -22,7 +23,7 @@ TRUSTED = 0.3  # rank correlation from which on early steps are believed; those 
 
 
 class Rungs:
-    """The best loss of each trial up to each of some steps; remembers trials that have not changed."""
+    """How each trial stood at each of some steps; remembers trials that have not changed."""
 
     def __init__(self) -> None:
         self._lineage: object = None
@@ -41,33 +42,59 @@ class Rungs:
         Returns
         -------
         list of Trial, (n, len(steps)) float array
-            The lowest loss up to each step; NaN where a trial has not come so far. A trial that is done keeps its
-            lowest loss to the last column, since it will not change any more.
+            The lowest loss up to each step; with several metrics, the trial's place among those that came as far, by
+            fronts. NaN where a trial has not come so far. A trial that is done keeps its lowest (or last) losses to the
+            last column, since they will not change any more.
         """
         if self._lineage is not history.lineage or self._steps != tuple(steps):
             self._lineage, self._steps, self._known = history.lineage, tuple(steps), {}
         trials = sorted((t for t in (*history.ended, *history.live) if t.state is not State.FAILED), key=_number)
         trials = [t for t in trials if t.steps]
-        return trials, np.array([self._row(history, t) for t in trials]).reshape(len(trials), len(steps))
+        rows = [self._row(history, t) for t in trials]
+        if len(history.metrics) == 1:
+            return trials, np.array(rows).reshape(len(trials), len(steps))
+        return trials, standings(np.array(rows).reshape(len(trials), len(steps), len(history.metrics)))
 
     def _row(self, history: History, trial: Trial) -> Array:
         known = self._known.get(trial.number)
         if known is not None and known[0] is trial:
             return known[1]
-        steps, losses = history.loss_curve(trial)
-        row = np.full(len(self._steps), math.nan)
-        if len(steps):
-            lowest = np.minimum.accumulate(losses)
-            at = np.searchsorted(steps, self._steps, side="right") - 1
-            reached = (np.array(self._steps) <= trial.steps) | (trial.state is State.DONE)
-            good = reached & (at >= 0)
-            row[good] = lowest[at[good]]
+        reached = (np.array(self._steps) <= trial.steps) | (trial.state is State.DONE)
+        many = len(history.metrics) > 1
+        columns = np.full((len(self._steps), len(history.metrics)), math.nan)
+        for metric in range(len(history.metrics)):
+            steps, losses = history.loss_curve(trial, metric)
+            if len(steps):
+                at = np.searchsorted(steps, self._steps, side="right") - 1
+                good = reached & (at >= 0)
+                columns[good, metric] = (losses if many else np.minimum.accumulate(losses))[at[good]]
+        row = columns if many else columns[:, 0]
         self._known[trial.number] = (trial, row)
         return row
 
 
 def _number(trial: Trial) -> int:
     return trial.number
+
+
+def standings(losses: Array) -> Array:
+    """Place trials by several metrics: by front, then the least crowded first.
+
+    Parameters
+    ----------
+    losses : (n, k, m) float array
+        Of n trials at k steps; NaN where a trial has not come so far.
+
+    Returns
+    -------
+    (n, k) float array
+        Places from 0, among those that have all metrics at a step; NaN for the others.
+    """
+    places = np.full(losses.shape[:2], math.nan)
+    for step in range(losses.shape[1]):
+        there = np.flatnonzero(~np.isnan(losses[:, step]).any(axis=1))
+        places[there[best_first(losses[there, step])], step] = np.arange(len(there))
+    return places
 
 
 def rank_correlation(a: Array, b: Array) -> float:

@@ -64,6 +64,10 @@ class AdaptiveSearch:
         """Return a paused trial to finish without starting anything new, if there is one worth it."""
         return self.thaw.resume(history) if self.thaws(history) else self._held(history)
 
+    def hopeless(self, history: History) -> dict[int, str]:
+        """Return the paused trials that will hardly be worth another step, by number, and why."""
+        return self.thaw.hopeless(history) if self.thaws(history) else {}
+
     def _held(self, history: History) -> Resume | None:
         """A trial that was granted one step, but is not worth pausing."""
         held = (t for t in history.live if t.state is State.PAUSED and t.grant == t.steps == 1)

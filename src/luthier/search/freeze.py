@@ -7,26 +7,33 @@ forecasts come from a Gaussian process over configurations and steps (`luthier.m
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from scipy.special import log_ndtr
 
 from luthier.contracts import New, Proposal, Resume
 from luthier.errors import SettingError
 from luthier.history import History
+from luthier.objective import Metric
 from luthier.search.bayes_data import keys
 from luthier.search.bayes_model import Surrogates
 from luthier.search.bayes_start import START, start_point
 from luthier.search.first import believed, unseen
-from luthier.search.freeze_data import Reader, Reading
+from luthier.search.freeze_data import Reader
+from luthier.search.freeze_many import along, directions, spoken
 from luthier.search.freeze_model import Aim, Fitter, Forecasts
 from luthier.search.freeze_new import Scout
-from luthier.search.freeze_reason import Forecast, forecast_of, passed_over, reason_new, reason_resume
+from luthier.search.freeze_reason import Forecast, forecast_of, passed_over, reason_give_up, reason_new, reason_resume
 from luthier.space import Array
 from luthier.trial import State, Trial
 
 _THAWED = 64  # paused trials that are forecast: those with the lowest losses, and the last ones
 _AHEAD = 128  # trials under way that are imagined: the latest
 _FINISHED = 3  # trials that the last part of a budget finishes
+_HOPELESS = (
+    6.0  # standard deviations behind the best from which on a trial is given up; forecasts err by 2 to 5 at worst
+)
 _LAST = 0.9  # share of a budget after which nothing else is done
 
 
@@ -40,16 +47,20 @@ class FreezeSearch:
     per_second
         Deal out seconds instead of steps: where a step of one configuration takes twice as long, it gets half of them.
         The proposals of a real study then depend on measured times and cannot be repeated exactly.
+    resume_steps
+        What it costs to go on with a paused trial, in steps: loading its checkpoint, or the data. Paused trials have so
+        many steps less to reach an aim, and get at least four times as many when they are chosen.
 
     Raises
     ------
     SettingError
-        If `share` is not above 0 and up to 1.
+        If `share` is not above 0 and up to 1, or `resume_steps` is negative.
 
     Notes
     -----
     The last tenth of a budget finishes the best few trials by forecast. With a budget in trials, so does what follows
-    the start of the last one. With several metrics, the first counts.
+    the start of the last one. With several metrics, each decision looks along one of a few directions to the front, see
+    `luthier.search.freeze_many`.
 
     Examples
     --------
@@ -65,12 +76,14 @@ class FreezeSearch:
 
     paced = True  # it looks at what is spent, and makes several decisions between two new trials
 
-    def __init__(self, *, share: float = 1 / 16, per_second: bool = False) -> None:
+    def __init__(self, *, share: float = 1 / 16, per_second: bool = False, resume_steps: float = 0.0) -> None:
         if not 0.0 < share <= 1.0:
             raise SettingError(f"share= is above 0 and up to 1, got {share!r}")
-        self.share, self.per_second = share, per_second
+        if not 0.0 <= resume_steps < math.inf:
+            raise SettingError(f"resume_steps= is a number of steps from 0 up, got {resume_steps!r}")
+        self.share, self.per_second, self.resume_steps = share, per_second, resume_steps
         self._reader: Reader | None = None
-        self._fitter: Fitter | None = None
+        self._fitters: dict[int, Fitter] = {}  # by direction; 0 is that of the first metric
         self._surrogates: Surrogates | None = None
 
     def describe(self, history: History) -> str:
@@ -82,7 +95,8 @@ class FreezeSearch:
 
     def propose(self, history: History, n: int, rng: np.random.Generator) -> list[Proposal]:
         """Return the next `n`; fewer when a finite space is exhausted and nothing is paused."""
-        decision = self._decision(history)
+        many = len(history.metrics) > 1
+        decision = self._decision(history, 1 + int(rng.integers(len(directions(len(history.metrics))))) if many else 0)
         decision.found += believed(history, rng)[:n]
         while len(decision.found) < n:
             proposal = decision.next(rng)
@@ -93,9 +107,25 @@ class FreezeSearch:
 
     def resume(self, history: History) -> Resume | None:
         """Return a paused trial to finish, without starting anything new: one of the best few by forecast."""
-        decision = self._decision(history)
+        many = len(history.metrics) > 1
+        step = sum(t.steps for t in history.live) if many else 0  # no two decisions in a row look the same way
+        decision = self._decision(history, 1 + step % len(directions(len(history.metrics))) if many else 0)
         forecasts = decision.forecasts()
         return None if forecasts is None else decision.finish(forecasts)
+
+    def hopeless(self, history: History) -> dict[int, str]:
+        """Return the paused trials that will hardly be worth another step, by number, and why.
+
+        With several metrics, those that are hopeless in every direction.
+        """
+        ways = range(1, 1 + len(directions(len(history.metrics)))) if len(history.metrics) > 1 else [0]
+        found: dict[int, str] | None = None
+        for way in ways:
+            decision = self._decision(history, way)
+            forecasts = decision.forecasts()
+            there = {} if forecasts is None else decision.hopeless(forecasts)
+            found = there if found is None else {n: why for n, why in found.items() if n in there}
+        return found or {}
 
     def forecast(self, history: History, number: int, steps: Array) -> Forecast | None:
         """Forecast the curve of a trial.
@@ -121,24 +151,27 @@ class FreezeSearch:
         time = np.asarray(steps, dtype=np.float64) / decision.reading.total(decision.reading.strands[places[0]].trial)
         return forecast_of(history.metrics[0], forecasts, forecasts.row[places[0]], np.asarray(steps), time)
 
-    def _decision(self, history: History) -> _Decision:
-        reader = self._reader = Reader.of(history, self._reader)
-        fitter, surrogates = self._fitter, self._surrogates
-        if fitter is None or surrogates is None or fitter.frame is not reader.frame:
-            fitter, surrogates = self._fitter, self._surrogates = Fitter(reader.frame), Surrogates(reader.frame)
-        reading = reader.read(history)
-        return _Decision(self, history, reader, reading, fitter, Scout(reader, reading, surrogates))
+    def _decision(self, history: History, way: int = 0) -> _Decision:
+        """What to do at a history; `way` is the direction, from 1, or 0 for the first metric alone."""
+        reader, surrogates = Reader.of(history, self._reader), self._surrogates
+        if reader is not self._reader or surrogates is None:
+            self._reader, self._fitters = reader, {}
+            surrogates = self._surrogates = Surrogates(reader.frame)
+        fitter = self._fitters.setdefault(way, Fitter(reader.frame))
+        reading, metric = reader.read(history), history.metrics[0]
+        if way:
+            weights = directions(len(history.metrics))[way - 1]
+            reading, metric = along(reading, weights), spoken(history, weights)
+        return _Decision(self, history, Scout(reader, reading, surrogates), fitter, metric)
 
 
 class _Decision:
     """What to do next at one state of a history; knows what has been chosen in the same call."""
 
-    def __init__(
-        self, search: FreezeSearch, history: History, reader: Reader, reading: Reading, fitter: Fitter, scout: Scout
-    ) -> None:
-        self.search, self.history, self.reader, self.reading = search, history, reader, reading
+    def __init__(self, search: FreezeSearch, history: History, scout: Scout, fitter: Fitter, metric: Metric) -> None:
+        self.search, self.history, self.reader, self.reading = search, history, scout.reader, scout.reading
         self.fitter, self.scout = fitter, scout
-        self.space, self.metric = history.space, history.metrics[0]
+        self.space, self.metric = history.space, metric
         self.found: list[Proposal] = []
         self.pace: float | None = None  # median seconds of a step
 
@@ -218,7 +251,8 @@ class _Decision:
         if not places:
             return np.empty(0)
         trials = [self.reading.strands[i].trial for i in places]
-        ahead = [t.steps + aim.horizon / self.slowness(t) for t in trials]
+        horizon = max(0.0, aim.horizon - self.search.resume_steps)
+        ahead = [t.steps + horizon / self.slowness(t) for t in trials]
         time = np.array([min(1.0, s / self.reading.total(t)) for s, t in zip(ahead, trials, strict=True)])
         mean, variance = forecasts.model.of_trials(np.array([forecasts.row[i] for i in places], dtype=np.intp), time)
         return np.asarray(log_ndtr((aim.threshold - mean) / np.sqrt(variance)))
@@ -252,11 +286,24 @@ class _Decision:
                 return Resume(self.reading.strands[place].trial.number, reason=why)
         return None
 
+    def hopeless(self, forecasts: Forecasts) -> dict[int, str]:
+        """Paused trials that will hardly beat the best, and why."""
+        places = [i for i in self.reading.paused if i in forecasts.row]
+        rows = np.array([forecasts.row[i] for i in places], dtype=np.intp)
+        mean, variance = forecasts.model.of_trials(rows, np.ones(len(rows)))
+        behind = (mean - forecasts.best) / np.sqrt(variance)
+        return {
+            self.reading.strands[i].trial.number: reason_give_up(self.metric, self.reading, forecasts, i)
+            for i, far in zip(places, behind, strict=True)
+            if far > _HOPELESS
+        }
+
     def go_on(self, place: int, why: str) -> Resume:
         """Give a paused trial its next steps."""
         trial = self.reading.strands[place].trial
         total = self.reading.total(trial)
-        grant = trial.steps + max(1, round(self.piece(total) / self.slowness(trial)))
+        piece = max(self.piece(total), 4.0 * self.search.resume_steps)
+        grant = trial.steps + max(1, round(piece / self.slowness(trial)))
         return Resume(trial.number, reason=why, grant=None if grant >= total else grant)
 
 

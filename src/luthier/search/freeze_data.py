@@ -25,13 +25,14 @@ Rows = NDArray[np.intp]
 
 @dataclass(frozen=True, slots=True)
 class Strand:
-    """What is kept of one trial: its code, (d,), and its curve, (k,) and (k,), in losses."""
+    """What is kept of one trial: its code, (d,), and its curve, (k,) and (k,), in losses; all metrics, (k, m)."""
 
     trial: Trial
     x: Array
     steps: NDArray[np.int64]
     losses: Array
     best: float
+    points: Array
     _thinned: dict[tuple[int, int | None], Rows] = field(default_factory=dict, compare=False, repr=False)
 
     def thin(self, most: int, last: int | None = None) -> Rows:
@@ -73,20 +74,30 @@ class Reader:
         if known is not None and known.trial is trial:
             return known
         x = history.space.encode(trial.config) if known is None else known.x
-        if trial.state is State.FAILED:
-            steps, losses = np.empty(0, np.int64), np.empty(0)
-        else:
-            steps, losses = history.loss_curve(trial)
-            result = history.losses_of(trial)[0]
-            if not len(steps) and math.isfinite(result):  # an objective that does not report by step
-                steps, losses = np.array([trial.total_steps or 1]), np.array([result])
-        strand = Strand(trial, x, steps, losses, float(losses.min(initial=math.inf)))
+        steps, points = np.empty(0, np.int64), np.empty((0, len(history.metrics)))
+        if trial.state is not State.FAILED:
+            steps, points = _curves(history, trial)
+            result = np.array(history.losses_of(trial))
+            if not len(steps) and np.isfinite(result).all():  # an objective that does not report by step
+                steps, points = np.array([trial.total_steps or 1]), result[None]
+        losses = points[:, 0]
+        strand = Strand(trial, x, steps, losses, float(losses.min(initial=math.inf)), points)
         self.strands[trial.number] = strand
         return strand
 
     def fresh(self, x: Array, also: set[bytes]) -> NDArray[np.bool_]:
         """Tell which codes, (n, d), are neither in the history last read nor in `also`."""
         return np.array([not (k in self.codes or k in also) for k in keys(x)], dtype=bool)
+
+
+def _curves(history: History, trial: Trial) -> tuple[NDArray[np.int64], Array]:
+    """Steps at which all metrics were reported, (k,), and the losses there, (k, m)."""
+    steps, losses = history.loss_curve(trial)
+    if len(history.metrics) == 1:
+        return steps, losses[:, None]
+    points = np.array([m.sign * trial.curve.values(m.name) for m in history.metrics]).T
+    known = ~np.isnan(points).any(axis=1)
+    return trial.curve.steps[known], points[known]
 
 
 def length_of(trials: list[Trial]) -> int:

@@ -51,6 +51,14 @@ def reason_resume(metric: Metric, reading: Reading, forecasts: Forecasts, place:
     return f"go on from step {trial.steps} of {reading.total(trial)}: {_expected(metric, forecasts, mean, variance)}"
 
 
+def reason_give_up(metric: Metric, reading: Reading, forecasts: Forecasts, place: int) -> str:
+    """Say why a paused trial is not gone on with any more."""
+    trial = reading.strands[place].trial
+    mean, variance = _end(forecasts, place)
+    expected = _expected(metric, forecasts, mean, variance)
+    return f"given up at step {trial.steps} of {reading.total(trial)}: {expected}"
+
+
 def passed_over(metric: Metric, reading: Reading, forecasts: Forecasts, places: list[int]) -> str:
     """Name the latest paused trial and why it is left for now."""
     if not places:

@@ -17,6 +17,7 @@ class PlainView:
         """Remember where to look."""
         self._snapshot = snapshot
         self._best: int | None = None
+        self._closed = False
 
     def say(self, text: str) -> None:
         """Print a line."""
@@ -24,7 +25,7 @@ class PlainView:
 
     def changed(self, trial: Trial) -> None:
         """Print a line if the trial has ended or is paused, and another for a new best."""
-        if trial.state not in ENDED and trial.state is not State.PAUSED:
+        if self._closed or (trial.state not in ENDED and trial.state is not State.PAUSED):
             return
         history = self._snapshot().history
         self.say(ending_text(history, trial))
@@ -34,4 +35,5 @@ class PlainView:
             self.say(f"best so far: trial {best.number} with {metrics_text(history, best)}")
 
     def close(self) -> None:
-        """Nothing to end."""
+        """Tell no more of trials; `say` still prints."""
+        self._closed = True

@@ -62,8 +62,8 @@ def program_text(name: str) -> str:
     return str(beside.relative_to(Path.cwd())) if beside.is_relative_to(Path.cwd()) else str(beside)
 
 
-def summary_text(history: History, directory: Path | None, checkpoint: Path | None) -> str:
-    """Write what was found, where the trained model is, and what to type next, in a few lines."""
+def summary_text(history: History, directory: Path | None, checkpoint: Path | None, outlook: str = "") -> str:
+    """Write what was found, where the trained model is, what more would bring, and what to type next."""
     best = history.best
     if best is None:
         failed = next((t.failure for t in reversed(history.ended) if t.failure is not None), None)
@@ -74,6 +74,8 @@ def summary_text(history: History, directory: Path | None, checkpoint: Path | No
     lines += [f"  {name:<{width}}  {number_text(value)}" for name, value in best.config.items()]
     if checkpoint is not None:
         lines.append(f"Trained model: {checkpoint}")
+    if outlook:
+        lines.append(f"Outlook: {outlook}")
     if directory is not None:
         luthier = program_text("luthier")
         lines.append(f"Next: {luthier} show {directory}    {luthier} best {directory} --as python")
