@@ -195,8 +195,13 @@ def _timed(name: str, space: lt.Space, size: int, repeats: int = 20) -> float:
     for number in range(size):
         config = space.sample(rng)
         asker.tell(Trial(number, config), _loss(space, config))
-    asker.ask()  # warm: the cache of a running study
-    return _mean_ms(lambda: (lambda t: asker.tell(t, _loss(space, t.config)))(asker.ask()), repeats)
+
+    def once() -> None:
+        trial = asker.ask()
+        asker.tell(trial, _loss(space, trial.config))
+
+    once()  # the cache of a running study
+    return _mean_ms(once, repeats)
 
 
 def _timed_optuna(sampler: str, space: lt.Space, size: int, repeats: int = 20) -> float:

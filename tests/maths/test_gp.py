@@ -121,6 +121,23 @@ def test_believing_in_pending_points_equals_a_posterior_computed_afresh(seed: in
     assert (extended.predict(*new)[1] <= posterior.predict(*new)[1] + 1e-9).all()
 
 
+@given(st.integers(0, 2**32 - 1), st.integers(1, 4))
+@settings(max_examples=25)
+def test_awaiting_points_leaves_the_forecast_and_tells_the_variance_and_slopes_to_come(seed: int, pending: int) -> None:
+    rng, z, p, y, theta = problem(seed)
+    now = Posterior(shape_of(3, 2), theta, z, p, y)
+    more, effects = rng.random((pending, 3)), rng.normal(size=(pending, 2))
+    awaiting, then = now.awaiting(more, effects), now.believe(more, effects)
+    new = rng.random((6, 3)), rng.normal(size=(6, 2))
+    mean, variance, left = awaiting.predict(*new)
+    assert mean == pytest.approx(now.predict(*new)[0], abs=1e-9)
+    assert variance == pytest.approx(now.predict(*new)[1], rel=1e-6)
+    assert left == pytest.approx(then.predict(*new)[1], rel=1e-6)
+    sloped, known, told = awaiting.gradient(*new), now.gradient(*new), then.gradient(*new)
+    for ours, theirs in zip(sloped, (known[0], known[1], told[1], known[2], known[3], told[3]), strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-6, abs=1e-8)
+
+
 def test_fitting_finds_which_parameter_matters() -> None:
     rng = np.random.default_rng(0)
     z = rng.random((40, 3))

@@ -18,7 +18,7 @@ from luthier.search.bayes_data import Data, Memory
 from luthier.search.bayes_frame import Frame
 from luthier.search.bayes_model import kept, milestone
 from luthier.search.bayes_start import start_point
-from luthier.search.bayes_terms import AverageImprovement, Improvement
+from luthier.search.bayes_terms import Improvement, NewImprovement
 from strategies import spaces
 
 LOSS = (Metric("loss"),)
@@ -116,7 +116,7 @@ def test_a_batch_holds_different_configurations_away_from_what_is_pending() -> N
     assert apart.min() > 1e-3
 
 
-def test_without_trials_pending_nothing_is_guessed_and_the_proposal_is_the_sequential_one() -> None:
+def test_pending_trials_change_what_is_new_but_neither_the_forecast_nor_the_goal() -> None:
     history = run(mixed(), bowl, 10)
     memory, data = Memory.of(history, None), Data.of(history, limits={})
     asked = {"cost_aware": False, "least": 2, "rng": np.random.default_rng(0)}
@@ -125,8 +125,11 @@ def test_without_trials_pending_nothing_is_guessed_and_the_proposal_is_the_seque
     beside = believe(data, memory.surrogates, winsorize, waiting=waiting, **asked)
     assert alone is not None and beside is not None
     assert [type(term) for term in alone.acquisition.terms] == [Improvement]
-    assert [type(term) for term in beside.acquisition.terms] == [AverageImprovement]
+    assert [type(term) for term in beside.acquisition.terms] == [NewImprovement]
     assert alone.best == beside.best
+    assert alone.surrogate is not None and beside.surrogate is not None
+    places = memory.frame.embed(waiting)
+    assert np.array_equal(alone.surrogate.predict(*places), beside.surrogate.predict(*places))
 
 
 def test_what_is_pending_loses_its_promise_and_gradients_agree_with_differences() -> None:

@@ -6,7 +6,6 @@ work on coordinates and effects as `luthier.maths.kernel` explains them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -188,23 +187,35 @@ class Posterior:
     def predict(self, coordinates: Array, effects: Array) -> tuple[Array, Array]:
         """Mean and variance, (k,) each, of the noise-free value at new points, (k, m) and (k, f)."""
         cross, _ = self._cross(coordinates, effects)
-        prior = self.signal + (effects * effects) @ self.amplitude
-        variance = prior - np.einsum("ij,ij->i", cross @ self.inverse, cross)
-        return self._mean(cross, effects), np.maximum(variance, _FLOOR * prior)
+        return self._mean(cross, effects), self._variance(cross, effects)
 
     def gradient(self, coordinates: Array, effects: Array) -> tuple[Array, Array, Array, Array]:
         """Mean and variance, (k,) each, and their gradients by coordinates and effects together, (k, m + f) each."""
         cross, slope = self._cross(coordinates, effects)
         slope *= self.signal
+        variance, variance_slope = self._variance_gradient(cross, slope, coordinates, effects)
+        return self._mean(cross, effects), variance, self._mean_gradient(slope, coordinates, effects), variance_slope
+
+    def _variance(self, cross: Array, effects: Array) -> Array:
+        prior = self.signal + (effects * effects) @ self.amplitude
+        variance = prior - np.einsum("ij,ij->i", cross @ self.inverse, cross)
+        return np.asarray(np.maximum(variance, _FLOOR * prior))
+
+    def _mean_gradient(self, slope: Array, coordinates: Array, effects: Array) -> Array:
+        """Gradient of the mean, (k, m + f), from slopes of the covariances times the signal."""
+        trend = self.shape.expected + self.weights @ self.effects * self.amplitude  # (f,)
+        by_place = self._pull(slope * self.weights, coordinates)
+        return np.concatenate([by_place, np.broadcast_to(trend, effects.shape)], axis=1)
+
+    def _variance_gradient(self, cross: Array, slope: Array, coordinates: Array, effects: Array) -> tuple[Array, Array]:
+        """Variance, (k,), and its gradient, (k, m + f), from covariances and their slopes times the signal."""
         solved = cross @ self.inverse
         prior = self.signal + (effects * effects) @ self.amplitude
         variance = prior - np.einsum("ij,ij->i", solved, cross)
-        trend = self.shape.expected + self.weights @ self.effects * self.amplitude  # (f,)
-        mean_slope = np.hstack([self._pull(slope * self.weights, coordinates), np.tile(trend, (len(cross), 1))])
-        variance_slope = 2.0 * np.hstack(
-            [-self._pull(slope * solved, coordinates), (effects - solved @ self.effects) * self.amplitude]
-        )
-        return self._mean(cross, effects), np.maximum(variance, _FLOOR * prior), mean_slope, variance_slope
+        by_place = -self._pull(slope * solved, coordinates)
+        by_effect = (effects - solved @ self.effects) * self.amplitude
+        gradient = 2.0 * np.concatenate([by_place, by_effect], axis=1)
+        return np.maximum(variance, _FLOOR * prior), gradient
 
     def _mean(self, cross: Array, effects: Array) -> Array:
         return np.asarray(self.mean + effects @ self.shape.expected + cross @ self.weights)
@@ -245,91 +256,46 @@ class Posterior:
         new.weights = np.concatenate([self.weights, np.zeros(len(expected))])
         return new
 
-    def fantasies(
-        self, coordinates: Array, effects: Array, *, count: int, doubt: float, rng: np.random.Generator
-    ) -> Fantasies:
-        """Condition on new points as if they came out at joint draws from their prediction.
-
-        The draws of each independent direction are shifted and scaled to mean 0 and variance 1, so that few do.
-
-        Parameters
-        ----------
-        coordinates : (k, m) float array
-        effects : (k, f) float array
-        count : int
-            How many draws.
-        doubt : float
-            What the predicted covariance is multiplied by.
-        rng : numpy.random.Generator
-
-        Returns
-        -------
-        Fantasies
-        """
-        believed = self.believe(coordinates, effects)
-        n, k = len(self.y), len(coordinates)
-        if len(believed.y) == n:  # copies of observed points, of which there is nothing to draw
-            values = np.repeat(self.predict(coordinates, effects)[0][:, None], count, axis=1)
-            return Fantasies(self, np.repeat(self.weights[:, None], count, axis=1), values)
-        cross, _ = self._cross(coordinates, effects)
-        covariance = doubt * (self._among(coordinates, effects) - cross @ self.inverse @ cross.T)
-        covariance.flat[:: k + 1] += self.noise + _JITTER * self.signal
-        size, direction = np.linalg.eigh(covariance)
-        drawn = rng.standard_normal((k, count))
-        drawn -= drawn.mean(axis=1, keepdims=True)
-        drawn /= drawn.std(axis=1, keepdims=True)
-        off = (direction * np.sqrt(np.maximum(size, 0.0))) @ drawn  # (k, count)
-        weights = believed.weights[:, None] + believed.inverse[:, n:] @ off
-        return Fantasies(believed, weights, believed.y[n:, None] + off)
+    def awaiting(self, coordinates: Array, effects: Array) -> Awaiting:
+        """Return predictions that also tell what will be left to learn once new points, (k, m), are observed."""
+        return Awaiting(self, self.believe(coordinates, effects))
 
 
 @dataclass(frozen=True, slots=True)
-class Fantasies:
-    """Predictions under each of several guesses of results that are not in yet.
+class Awaiting:
+    """Predictions from what was observed, and the variance that is left once some more points are observed too.
+
+    A variance does not depend on what the points turn out to be. One evaluation of the kernel serves both.
 
     Attributes
     ----------
-    believed : Posterior
-        Under their predicted means; the variance is that of every guess.
-    weights : (n, count) float array
-        Of the observed and the guessed points, for each guess.
-    values : (k, count) float array
-        The guesses.
+    now : Posterior
+    then : Posterior
+        With the further points, last.
     """
 
-    believed: Posterior
-    weights: Array
-    values: Array
+    now: Posterior
+    then: Posterior
 
-    def predict(self, coordinates: Array, effects: Array) -> tuple[Array, Array]:
-        """Means, (k, count), and variance, (k,), of the noise-free value at new points, (k, m) and (k, f)."""
-        one = self.believed
-        cross, _ = one._cross(coordinates, effects)
-        prior = one.signal + (effects * effects) @ one.amplitude
-        variance = prior - np.einsum("ij,ij->i", cross @ one.inverse, cross)
-        return self._means(cross, effects), np.maximum(variance, _FLOOR * prior)
+    def predict(self, coordinates: Array, effects: Array) -> tuple[Array, Array, Array]:
+        """Mean, variance and the variance that will be left, (k,) each, at new points, (k, m) and (k, f)."""
+        cross, _ = self.then._cross(coordinates, effects)
+        known = cross[:, : len(self.now.y)]
+        left = self.then._variance(cross, effects)
+        return self.now._mean(known, effects), self.now._variance(known, effects), left
 
-    def gradient(self, coordinates: Array, effects: Array, pull: Pull) -> tuple[Array, Array]:
-        """Value, (k,), and gradient by coordinates and effects together, (k, m + f), of a function of a prediction.
+    def gradient(self, coordinates: Array, effects: Array) -> tuple[Array, Array, Array, Array, Array, Array]:
+        """Mean, variance and the variance that will be left, (k,) each, then their gradients, (k, m + f) each.
 
-        `pull` takes the means and the variance and returns the value, its derivatives by the means, (k, count), and
-        by the variance, (k,).
+        Gradients are by coordinates and effects together.
         """
-        one = self.believed
-        cross, slope = one._cross(coordinates, effects)
-        _, variance, _, variance_slope = one.gradient(coordinates, effects)
-        value, by_mean, by_variance = pull(self._means(cross, effects), variance)
-        weights = by_mean @ self.weights.T  # (k, n)
-        trend = by_mean.sum(axis=1)[:, None] * one.shape.expected + weights @ one.effects * one.amplitude
-        mean_part = np.hstack([one._pull(one.signal * slope * weights, coordinates), trend])
-        return value, mean_part + by_variance[:, None] * variance_slope
-
-    def _means(self, cross: Array, effects: Array) -> Array:
-        trend = self.believed.mean + effects @ self.believed.shape.expected
-        return np.asarray(trend[:, None] + cross @ self.weights)
-
-
-Pull = Callable[[Array, Array], tuple[Array, Array, Array]]
+        cross, slope = self.then._cross(coordinates, effects)
+        slope *= self.then.signal
+        n = len(self.now.y)
+        variance, variance_slope = self.now._variance_gradient(cross[:, :n], slope[:, :n], coordinates, effects)
+        left, left_slope = self.then._variance_gradient(cross, slope, coordinates, effects)
+        mean_slope = self.now._mean_gradient(slope[:, :n], coordinates, effects)
+        return self.now._mean(cross[:, :n], effects), variance, left, mean_slope, variance_slope, left_slope
 
 
 def _inverse(matrix: Array) -> tuple[Array | None, float]:

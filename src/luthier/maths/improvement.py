@@ -31,9 +31,11 @@ def log_h(z: Array) -> tuple[Array, Array]:
     near = z > -1.0
     if near.all():
         return _near(z)
-    value, slope = _far(np.minimum(z, -1.0))
-    if near.any():
-        value[near], slope[near] = _near(z[near])
+    if not near.any():
+        return _far(z)
+    value, slope = np.empty(z.shape), np.empty(z.shape)
+    value[near], slope[near] = _near(z[near])
+    value[~near], slope[~near] = _far(z[~near])
     return value, slope
 
 
@@ -66,36 +68,6 @@ def log_expected_improvement(mean: Array, variance: Array, best: float) -> Array
     """
     spread = np.sqrt(variance)
     return np.asarray(log_h((best - mean) / spread)[0] + np.log(spread))
-
-
-def log_average_improvement(means: Array, variance: Array, best: Array) -> tuple[Array, Array, Array]:
-    """Log of expected improvement averaged over several predictions of one variance, and its derivatives.
-
-    Parameters
-    ----------
-    means : (n, s) float array
-        Of the predictions.
-    variance : (n,) float array
-        Of each; ``variance > 0``.
-    best : (s,) float array
-        The value to improve on in each; lower is better.
-
-    Returns
-    -------
-    (n,) float array, (n, s) float array, (n,) float array
-        The logarithm, its derivatives by the means, and that by the variance.
-    """
-    spread = np.sqrt(variance)[:, None]
-    z = (best - means) / spread
-    value, slope = log_h(z.ravel())
-    value, slope = value.reshape(z.shape), slope.reshape(z.shape)
-    top = value.max(axis=1, keepdims=True)
-    share = np.exp(value - top)
-    total = share.sum(axis=1, keepdims=True)
-    share /= total
-    logarithm = (np.log(total / len(best)) + top + np.log(spread))[:, 0]
-    by_spread = (share * (1.0 - z * slope)).sum(axis=1) / spread[:, 0]
-    return logarithm, -share * slope / spread, by_spread / (2.0 * spread[:, 0])
 
 
 def log_expected_improvement_gradient(

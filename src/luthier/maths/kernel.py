@@ -38,8 +38,10 @@ def matern(squared: Array) -> tuple[Array, Array]:
     """
     s = np.sqrt(squared)
     s *= _ROOT5
-    decay = np.exp(-s)
-    slope = (1.0 + s) * decay
+    decay = np.negative(s)
+    np.exp(decay, out=decay)
+    slope = 1.0 + s
+    slope *= decay
     s *= s
     s *= decay
     s /= 3.0

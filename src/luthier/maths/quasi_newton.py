@@ -57,7 +57,7 @@ def minimize(
     (b, d) float array, (b,) float array
         Where each start point ended, and the values there, never above those at the start.
     """
-    x = np.clip(start, low, high)
+    x = _within(start, low, high)
     value, gradient = function(x, np.arange(len(x)))
     value = np.where(np.isfinite(value), value, np.inf)
     count, d = x.shape
@@ -72,24 +72,31 @@ def minimize(
         at = np.flatnonzero(alive)
         if not len(at):
             break
-        trial = np.clip(x[at] + size[at, None] * step[at], low, high)
+        here, there = x[at], value[at]
+        trial = _within(here + size[at, None] * step[at], low, high)
         found, slope = function(trial, at)
-        expected = ((trial - x[at]) * free[at]).sum(axis=1)
+        expected = ((trial - here) * free[at]).sum(axis=1)
         with np.errstate(invalid="ignore"):
-            good = np.isfinite(found) & (found <= value[at] + _SUFFICIENT * np.minimum(expected, 0.0))
-        bad = at[~good]
-        size[bad] *= _shorter(found[~good] - value[bad], expected[~good])
-        tries[bad] += 1
-        alive[bad] &= tries[bad] <= _SHORTEST
-        kept = at[good]
-        move, turn = trial[good] - x[kept], slope[good] - gradient[kept]
-        inverse[kept], scaled[kept] = _update(inverse[kept], move, turn, scaled=scaled[kept], unit=unit)
-        gain = value[kept] - found[good]
-        x[kept], value[kept], gradient[kept] = trial[good], found[good], slope[good]
-        size[kept], tries[kept] = 1.0, 0
-        step[kept], free[kept] = _direction(inverse[kept], gradient[kept], x[kept], low=low, high=high, longest=longest)
-        alive[kept] &= gain >= value_tolerance
+            good = np.isfinite(found) & (found <= there + _SUFFICIENT * np.minimum(expected, 0.0))
+        if not good.all():
+            bad = at[~good]
+            size[bad] *= _shorter(found[~good] - there[~good], expected[~good])
+            tries[bad] += 1
+            alive[bad] &= tries[bad] <= _SHORTEST
+            at, trial, here, there, found, slope = (of[good] for of in (at, trial, here, there, found, slope))
+            if not len(at):
+                continue
+        inverse[at], scaled[at] = _update(inverse[at], trial - here, slope - gradient[at], scaled=scaled[at], unit=unit)
+        x[at], value[at], gradient[at] = trial, found, slope
+        size[at], tries[at] = 1.0, 0
+        step[at], free[at] = _direction(inverse[at], slope, trial, low=low, high=high, longest=longest)
+        alive[at] &= there - found >= value_tolerance
     return x, value
+
+
+def _within(x: Array, low: Array, high: Array) -> Array:
+    """Clip to the box: what `numpy.clip` does, in a third of its time on few numbers."""
+    return np.minimum(np.maximum(x, low), high)
 
 
 def _direction(
@@ -100,7 +107,8 @@ def _direction(
     free = np.where(held, 0.0, gradient)
     step = np.where(held, 0.0, -(inverse @ free[:, :, None])[:, :, 0])
     uphill = (step * free).sum(axis=1) >= 0.0
-    step[uphill] = -free[uphill]
+    if uphill.any():
+        step[uphill] = -free[uphill]
     size = np.abs(step).max(axis=1, initial=0.0)
     return step * np.minimum(1.0, longest / np.maximum(size, 1e-300))[:, None], free
 
@@ -119,12 +127,19 @@ def _update(
     curvature, bend = (move * turn).sum(axis=1), (turn * turn).sum(axis=1)
     usable = curvature > 1e-10 * np.sqrt(bend * (move * move).sum(axis=1))
     first = usable & ~scaled
-    inverse = np.array(inverse)
-    inverse[first] = unit * (curvature[first] / bend[first])[:, None, None]  # their equation 6.20
-    s, y, sy = move[usable], turn[usable], curvature[usable][:, None]
-    turned = (inverse[usable] @ y[:, :, None])[:, :, 0]
+    if first.any():
+        inverse = inverse.copy()
+        inverse[first] = unit * (curvature[first] / bend[first])[:, None, None]  # their equation 6.20
+    every = bool(usable.all())
+    before = inverse if every else inverse[usable]
+    s, y, sy = (move, turn, curvature[:, None]) if every else (move[usable], turn[usable], curvature[usable][:, None])
+    turned = (before @ y[:, :, None])[:, :, 0]
     weight = (sy + (y * turned).sum(axis=1, keepdims=True)) / sy**2
     cross = turned[:, :, None] * s[:, None, :]
     growth = weight[:, :, None] * s[:, :, None] * s[:, None, :]
-    inverse[usable] += growth - (cross + cross.transpose(0, 2, 1)) / sy[:, :, None]
+    growth -= (cross + cross.transpose(0, 2, 1)) / sy[:, :, None]
+    if every:
+        return before + growth, scaled | usable
+    inverse = inverse.copy()
+    inverse[usable] = before + growth
     return inverse, scaled | usable

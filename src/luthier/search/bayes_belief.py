@@ -12,13 +12,12 @@ from luthier.maths.gp import Posterior
 from luthier.maths.transform import standardize
 from luthier.search.bayes_data import Data
 from luthier.search.bayes_model import Surrogates
-from luthier.search.bayes_terms import Acquisition, AverageImprovement, Believed, Below, Cheap, Improvement, Term, place
+from luthier.search.bayes_terms import Acquisition, Believed, Below, Cheap, Improvement, NewImprovement, Term, place
 from luthier.space import Array
 
 _CENTERS = 5  # best configurations that candidates are drawn around
 _KEPT = 0.7  # the probability of keeping a limit that is wanted
 _DOUBT = 5.0  # observations; predicted variances are widened by the share of this in their number
-_GUESSES = 8  # of what pending trials bring
 _POWER = 4.0  # the priors count to this power divided by the number of results
 
 
@@ -34,7 +33,7 @@ class Belief:
     centers : (c, d) float array
         Codes of the best results, best first, to look around.
     surrogate : Posterior or None
-        Of the loss, with what is pending.
+        Of the loss.
     best : float
         The value to improve on, in the surrogate's units.
     losses, values : (k,) float array
@@ -74,7 +73,7 @@ def believe(
     least : int
         Results from which on the loss is modelled.
     rng : numpy.random.Generator
-        Weighs several losses; guesses what pending trials bring.
+        Weighs several losses.
 
     Returns
     -------
@@ -99,12 +98,8 @@ def believe(
     surrogate, kept = loss.posterior, data.feasible[loss.rows]
     best = float(loss.values[kept].min()) if kept.any() else math.inf
     doubt = 1.0 + _DOUBT / len(losses)
-    if len(pending):
-        guesses = surrogate.fantasies(*frame.embed(pending), count=_GUESSES, doubt=doubt, rng=rng)
-        surrogate = guesses.believed
-        if kept.any():
-            goals = np.minimum(best, guesses.values.min(axis=0))
-            terms.append(AverageImprovement(guesses, goals, doubt=doubt))
+    if len(pending) and kept.any():
+        terms.append(NewImprovement(surrogate.awaiting(*frame.embed(pending)), best, doubt=doubt))
     elif kept.any():
         terms.append(Improvement(surrogate, best, doubt=doubt))
     lengthscales = np.exp(surrogate.theta[: frame.d])

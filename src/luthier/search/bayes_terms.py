@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Protocol
 
 import numpy as np
 from scipy.special import log_ndtr
 
-from luthier.maths.gp import Fantasies, Posterior
+from luthier.maths.gp import Awaiting, Posterior
 from luthier.maths.improvement import (
-    log_average_improvement,
     log_expected_improvement,
     log_expected_improvement_gradient,
 )
@@ -79,26 +79,35 @@ class Improvement:
 
 
 @dataclass(frozen=True, slots=True)
-class AverageImprovement:
-    """Log expected improvement, averaged over what pending trials may bring (Snoek et al. 2012, section 3.2).
+class NewImprovement:
+    """Log expected improvement times the share of its spread that pending trials leave.
 
-    `best` holds the value to improve on under each guess, (s,); `doubt` is that of `Improvement`.
+    What they will tell anyway is worth nothing twice. The posterior correlation decides, not the distance: far corners
+    that one slope promises are one question, two places beside a good result, where details matter, are two. The
+    value to improve on stays the best seen. `doubt` is that of `Improvement`.
     """
 
-    fantasies: Fantasies
-    best: Array
+    surrogate: Awaiting
+    best: float
     doubt: float = 1.0
 
     def value(self, at: Place) -> Array:
-        return self._judge(*self.fantasies.predict(at.coordinates, at.effects))[0]
+        mean, variance, left = self.surrogate.predict(at.coordinates, at.effects)
+        return log_expected_improvement(mean, self.doubt * variance, self.best) + 0.5 * np.log(left / variance)
 
     def gradient(self, at: Place, frame: Frame) -> tuple[Array, Array]:
-        value, slope = self.fantasies.gradient(at.coordinates, at.effects, self._judge)
-        return value, frame.pull(slope, at.x)
-
-    def _judge(self, means: Array, variance: Array) -> tuple[Array, Array, Array]:
-        value, by_mean, by_variance = log_average_improvement(means, self.doubt * variance, self.best)
-        return value, by_mean, self.doubt * by_variance
+        mean, variance, left, mean_slope, variance_slope, left_slope = self.surrogate.gradient(
+            at.coordinates, at.effects
+        )
+        value, slope = log_expected_improvement_gradient(
+            mean,
+            self.doubt * variance,
+            self.best,
+            mean_gradient=mean_slope,
+            variance_gradient=self.doubt * variance_slope,
+        )
+        slope += 0.5 * (left_slope / left[:, None] - variance_slope / variance[:, None])
+        return value + 0.5 * np.log(left / variance), frame.pull(slope, at.x)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,12 +190,13 @@ class Acquisition:
     def __call__(self, x: Array) -> Array:
         """Value at codes (n, d); minus infinity where forbidden."""
         at = place(self.frame, x)
-        total = np.sum([term.value(at) for term in self.terms], axis=0)
+        total = reduce(np.add, [term.value(at) for term in self.terms], np.zeros(len(x)))
         return np.where(self.frame.space.allowed(x), total, -np.inf)
 
     def gradient(self, x: Array) -> tuple[Array, Array]:
         """Value, (n,), and gradient by the relaxed columns, (n, d), whether allowed or not."""
         at = place(self.frame, x)
         found = [term.gradient(at, self.frame) for term in self.terms]
-        total = np.sum([value for value, _ in found], axis=0)
-        return total, np.where(self.frame.relaxed, np.sum([slope for _, slope in found], axis=0), 0.0)
+        value = reduce(np.add, [value for value, _ in found], np.zeros(len(x)))
+        slope = reduce(np.add, [slope for _, slope in found], np.zeros(x.shape))
+        return value, np.where(self.frame.relaxed, slope, 0.0)
