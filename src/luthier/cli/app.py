@@ -34,7 +34,9 @@ from luthier.errors import (
     did_you_mean,
 )
 
-_COMMANDS = ("tune", "run", "resume", "show", "best", "trials", "export", "space", "doctor")
+_COMMANDS = (
+    "fit", "predict", "tune", "run", "resume", "show", "best", "trials", "export", "space", "nudge", "doctor",
+)  # fmt: skip
 _CODES: tuple[tuple[type[LuthierError], int], ...] = (
     (AllTrialsFailed, 1),
     (StoreFull, 1),

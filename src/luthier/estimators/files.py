@@ -1,0 +1,86 @@
+"""Files that are either whole or not there: written beside, flushed to the disk, then renamed."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from luthier.errors import DataError
+
+
+def write_bytes(path: Path, data: bytes) -> Path:
+    """Write a file durably.
+
+    Parameters
+    ----------
+    path
+        Its directory is made if it is not there.
+    data
+        What is to be in it.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written; nothing is left behind then.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        with open(beside, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    except OSError:
+        beside.unlink(missing_ok=True)
+        raise
+    return path
+
+
+def write_json(path: Path, content: Any) -> Path:
+    """Write plain values as JSON, durably."""
+    return write_bytes(path, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises
+    ------
+    DataError
+        If it is no JSON; the message names the file.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(f"{path} is damaged, it is no JSON: {error}") from None
+
+
+def write_tensors(path: Path, content: dict[str, Any]) -> Path:
+    """Write a dict of tensors by ``torch.save``, durably."""
+    import torch
+
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    return write_bytes(path, buffer.getvalue())
+
+
+def read_tensors(path: Path, *, mapped: bool = False) -> dict[str, Any]:
+    """Read a dict of tensors; nothing but tensors can be in it, so no code is run. `mapped` leaves them on the disk.
+
+    Raises
+    ------
+    DataError
+        If it cannot be read; the message names the file.
+    """
+    import pickle
+
+    import torch
+
+    try:
+        return dict(torch.load(path, map_location="cpu", weights_only=True, mmap=mapped))
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        raise DataError(f"{path} is damaged: {str(error).splitlines()[0]}") from None

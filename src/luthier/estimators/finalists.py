@@ -1,0 +1,290 @@
+"""After the search: which networks are taken, and training them once more on all rows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from luthier.budget import clock
+from luthier.errors import LuthierError
+from luthier.estimators.network import Network, network_from
+from luthier.estimators.objective import Parts, Training, some_rows
+from luthier.estimators.prepared import Prepared
+from luthier.estimators.retraining import Diverged, Retraining
+from luthier.estimators.saved import SavedModel
+from luthier.estimators.targets import ClassTargets
+from luthier.execute import checkpoint
+from luthier.reader import StudyReader
+from luthier.trial import Trial
+
+Say = Callable[[str], None]
+_CANDIDATES = 12  # networks that an ensemble is selected from
+_MOST = 5  # of them in it
+_MEAN_OF = 3  # networks that an ensemble for numbers is the mean of
+_LATE = 2.0  # times what is left; the estimate is from the search, where several trials shared the processors
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Chosen:
+    """The configurations that were chosen, and their networks as the search has trained them.
+
+    Attributes
+    ----------
+    trials : list of Trial
+        The best first.
+    epochs : list of int
+        After which each was best.
+    weights : list of float
+        Shares in an ensemble; one of 1 without.
+    model : SavedModel
+        Trained on the training rows only.
+    folded : bool
+        Whether a trial's seconds are those of folds.
+    """
+
+    trials: list[Trial]
+    epochs: list[int]
+    weights: list[float]
+    model: SavedModel
+    folded: bool = False
+
+    @property
+    def key(self) -> list[list[float]]:
+        """By which a model is known again."""
+        return [[t.number, e, round(w, 6)] for t, e, w in zip(self.trials, self.epochs, self.weights, strict=True)]
+
+    @property
+    def title(self) -> str:
+        """For people."""
+        names = ", ".join(str(trial.number) for trial in self.trials)
+        return f"trial {names}" if len(self.trials) == 1 else f"trials {names}"
+
+    @property
+    def seconds(self) -> float:
+        """What the epochs took in the search."""
+        if self.folded:
+            return sum(trial.seconds / max(trial.steps, 1) for trial in self.trials)
+        pairs = zip(self.trials, self.epochs, strict=True)
+        return sum(trial.seconds / max(trial.steps, 1) * epochs for trial, epochs in pairs)
+
+
+def choose(study: StudyReader, training: Training, prepared: Prepared, *, ensemble: bool) -> Chosen:
+    """Take the best trial of a study, or an ensemble of its best ones.
+
+    Raises
+    ------
+    LuthierError
+        If no trial has a result that was kept.
+    """
+    candidates = ranked(study)
+    if not candidates:
+        raise LuthierError("no trial has reached the end of an epoch: give a longer budget, or less data")
+    if not ensemble:
+        trial = candidates[0]
+        network, epochs = restored(study, trial, training, prepared)
+        return Chosen([trial], [epochs], [1.0], model_of([network], [1.0], [trial.config], prepared))
+    most = _CANDIDATES if prepared.targets.classes else _MEAN_OF
+    found = [(trial, *restored(study, trial, training, prepared)) for trial in candidates[:most]]
+    if prepared.targets.classes:
+        weights = _mixture([network for _, network, _ in found], [trial for trial, _, _ in found], prepared)
+    else:
+        weights = np.full(len(found), 1.0 / len(found))
+    members = np.argsort(-weights, kind="stable")[:_MOST]
+    members = members[weights[members] > 0.02]
+    shares = (weights[members] / weights[members].sum()).tolist()
+    taken = [found[n] for n in members.tolist()]
+    model = model_of([network for _, network, _ in taken], shares, [trial.config for trial, _, _ in taken], prepared)
+    return Chosen([trial for trial, _, _ in taken], [epochs for _, _, epochs in taken], shares, model)
+
+
+def crowned(study: StudyReader, training: Training, prepared: Prepared, *, epochs: int) -> Chosen:
+    """Take the best trial of a cross-validation, and train it on the training rows: no fold's network is kept.
+
+    Raises
+    ------
+    LuthierError
+        If no trial has a result.
+    """
+    trial = study.best
+    if trial is None:
+        raise LuthierError("no trial has got through a fold: give a longer budget, or fewer folds")
+    plan = training.plan(trial.config, prepared.parts.train, seed=trial.seed, device=_device())
+    plan.fit(None)
+    plan.trainer.model.cpu()
+    network = network_from(plan, prepared.dataset.task, trial.config, prepared.parts.train[0])
+    return Chosen([trial], [epochs], [1.0], model_of([network], [1.0], [trial.config], prepared), folded=True)
+
+
+def ranked(study: StudyReader) -> list[Trial]:
+    """Return the trials with a result and a checkpoint, the best first."""
+    metric = study.metrics[0]
+    scored = [t for t in study.trials if t.failure is None and math.isfinite(t.metrics.get(metric.name, math.nan))]
+    scored = [t for t in scored if study.checkpoint(t) is not None]
+    return sorted(scored, key=lambda t: (metric.sign * t.metrics[metric.name], t.number))
+
+
+def restored(study: StudyReader, trial: Trial, training: Training, prepared: Prepared) -> tuple[Network, int]:
+    """Return a trial's network as it was when it was best, and after how many epochs that was."""
+    path = study.checkpoint(trial)
+    assert path is not None
+    kept = checkpoint.read(path)
+    plan = training.plan(trial.config, prepared.parts.train, seed=trial.seed)
+    plan.trainer.load_state_dict(kept["objects"]["trainer"])
+    x = prepared.parts.train[0]
+    return network_from(plan, prepared.dataset.task, trial.config, x), max(int(kept["step"]), 1)
+
+
+def model_of(
+    networks: list[Network], weights: list[float], configs: list[dict[str, Any]], prepared: Prepared
+) -> SavedModel:
+    """Make a model of networks."""
+    return SavedModel(
+        prepared.dataset.task, networks, weights, [dict(config) for config in configs], prepared.encoder,
+        prepared.targets, dict(prepared.dataset.form),
+    )  # fmt: skip
+
+
+def _mixture(networks: list[Network], trials: list[Trial], prepared: Prepared) -> Any:
+    """Shares of the networks in an ensemble, (m,)."""
+    from luthier.classifiers.ensemble import select
+
+    x, y = prepared.parts.valid
+    tables = [
+        model_of([network], [1.0], [trial.config], prepared).outputs(x)
+        for network, trial in zip(networks, trials, strict=True)
+    ]
+    name = prepared.metric.name
+    metric = {"acc": "accuracy", "log_loss": "log_loss"}.get(name, "log_loss")
+    return select(tables, y.numpy(), metric=metric).weights
+
+
+# -- once more ---------------------------------------------------------------------------------------------------------
+
+
+def retrain(
+    chosen: Chosen,
+    training: Training,
+    prepared: Prepared,
+    *,
+    everything: Parts,
+    directory: Path | None,
+    left_s: float,
+    say: Say,
+) -> tuple[SavedModel, str]:
+    """Train the chosen configurations on training and validation rows together.
+
+    Parameters
+    ----------
+    chosen
+        By `choose`.
+    training
+        With the recipe.
+    prepared
+        The data of the search.
+    everything
+        All rows; taken if there is time for them.
+    directory
+        Where checkpoints are kept meanwhile.
+    left_s
+        Of the budget.
+    say
+        Called with what is done.
+
+    Returns
+    -------
+    SavedModel, str
+        And why it was not done, if it was not: then the model is that of the search.
+    """
+    train, whole = prepared.parts.train, everything.whole
+    needed = chosen.seconds * len(whole[1]) / len(train[1])
+    if needed > left_s and len(everything.train[1]) > len(train[1]):
+        whole = prepared.parts.whole
+        needed = chosen.seconds * len(whole[1]) / len(train[1])
+    if needed > _LATE * max(left_s, 1.0) and math.isfinite(left_s):
+        return chosen.model, (
+            f"no time is left to train {chosen.title} again on all rows (about {clock(needed)}): the network of the "
+            "search is taken"
+        )
+    say(f"training {chosen.title} again on {len(whole[1]):,} rows, validation rows included, about {clock(needed)}")
+    networks = []
+    for place, trial in enumerate(chosen.trials):
+        where = None if directory is None else directory / "retraining" / f"{place}"
+        what = {"trial": trial.number, "epochs": chosen.epochs[place], "rows": len(whole[1])}
+        loop = Retraining(chosen.epochs[place], directory=where, what=what)
+        config = settled(trial, chosen.epochs[place]) if not chosen.folded else trial.config
+        plan = training.plan(config, whole, seed=trial.seed, device=_device())
+        try:
+            plan.fit(None, run=loop)
+        except Diverged:
+            return (
+                chosen.model,
+                "trained again on all rows, the loss went to infinity: the network of the search is taken",
+            )
+        loop.discard()
+        plan.trainer.model.cpu()
+        networks.append(network_from(plan, prepared.dataset.task, trial.config, whole[0]))
+    return model_of(networks, chosen.weights, [trial.config for trial in chosen.trials], prepared), ""
+
+
+def settled(trial: Trial, epochs: int) -> dict[str, Any]:
+    """Return the configuration to train once more.
+
+    A trial that was paused on its way has trained at rates that were still to come down: its schedule is shortened to
+    the epochs that it had.
+    """
+    whole = int(trial.config["epochs"])
+    return {**trial.config, "epochs": epochs if trial.steps < whole else whole}
+
+
+def _device() -> str:
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+# -- probabilities -----------------------------------------------------------------------------------------------------
+
+
+def temperature(model: SavedModel, probabilities: Any, prepared: Prepared) -> float:
+    """Return the temperature that makes a classifier's probabilities right on the validation rows; 1 for others.
+
+    Parameters
+    ----------
+    model
+        Uncalibrated.
+    probabilities : (n, C) array
+        Of the validation rows.
+    prepared
+        The data.
+    """
+    if not isinstance(model.targets, ClassTargets):
+        return 1.0
+    from luthier.classifiers.calibration import Temperature
+
+    scores = np.log(np.maximum(probabilities, 1e-30))
+    truth = prepared.parts.valid[1].numpy()
+    if (scores.argmax(1) == truth).all():  # then any confidence would do: let the least sure row have been wrong, too
+        ordered = np.sort(scores, 1)
+        row = int((ordered[:, -1] - ordered[:, -2]).argmin())
+        scores = np.concatenate([scores, scores[row : row + 1]])
+        truth = np.append(truth, np.argsort(scores[row])[-2])
+    fitted = Temperature.fit(scores, truth)
+    return 1.0 if fitted.at_limit else float(fitted.value)
+
+
+# -- sizes -------------------------------------------------------------------------------------------------------------
+
+
+def fewer(prepared: Prepared, rows: int, *, seed: int) -> Prepared:
+    """Keep some of the training rows only."""
+    count = len(prepared.rows["train"])
+    kept = np.sort(np.random.default_rng(seed).permutation(count)[:rows])
+    parts = replace(prepared.parts, train=some_rows(prepared.parts.train, kept))
+    return replace(prepared, parts=parts, rows={**prepared.rows, "train": prepared.rows["train"][kept]})

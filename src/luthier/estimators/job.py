@@ -1,0 +1,358 @@
+"""The whole job: from a data set to a tuned, retrained, calibrated network that was tested once.
+
+Everything that is decided is written down before it is acted on (``job.json``), the search is a study, retraining keeps
+checkpoints, a model's files replace each other whole, and the one test is noted: so the job can be killed at any
+moment, and running it again goes on to the end.
+"""
+
+from __future__ import annotations
+
+import math
+import shlex
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from luthier.budget import Budget
+from luthier.errors import SettingError
+from luthier.estimators import finalists
+from luthier.estimators.default_first import DefaultFirst
+from luthier.estimators.files import read_json, write_json
+from luthier.estimators.held_out import Result, assess, tested, write_down
+from luthier.estimators.objective import Training
+from luthier.estimators.prepared import Prepared, fingerprint, prepare
+from luthier.estimators.saved import SavedModel, load, recipe_constants, tempered
+from luthier.estimators.sizes import Sizes, epoch_seconds, fit_sizes, suited
+from luthier.estimators.wishes import Interrupted, Wishes
+from luthier.folds import CrossValidation
+from luthier.reader import StudyReader
+from luthier.recipes import Recipe, recipe
+from luthier.tune import tune
+
+FORMAT = 1
+Say = Callable[[str], None]
+
+
+@dataclass(slots=True, eq=False)
+class Fitted:
+    """What the job has led to.
+
+    Attributes
+    ----------
+    model : SavedModel
+    study : StudyReader
+        Closed: to read.
+    prepared : Prepared
+    sizes : Sizes
+    valid : Result
+        Of the chosen configuration, trained on the training rows only, on the validation rows.
+    test : dict or None
+        What the one test found: ``"model"``, what was tested, and ``"result"``, see
+        `luthier.estimators.held_out.Result`.
+    outputs : dict
+        Of the model, by ``"valid"`` and ``"test"``; for pictures.
+    notes : list of str
+        What has to be told.
+    seconds : float
+        This run of the job took.
+    """
+
+    model: SavedModel
+    study: StudyReader
+    prepared: Prepared
+    sizes: Sizes
+    valid: Result
+    test: dict[str, Any] | None = None
+    outputs: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+    directory: Path | None = None
+
+
+class Job:
+    """One job, in a directory or in memory.
+
+    Parameters
+    ----------
+    dataset
+        With targets (Any: a `luthier.data.Dataset`).
+    wishes
+        What is asked for.
+    directory
+        Where everything is kept; None keeps nothing.
+    say
+        Called with each thing that the user should know.
+    """
+
+    def __init__(
+        self, dataset: Any, wishes: Wishes, *, directory: Path | None = None, say: Say = lambda _: None
+    ) -> None:
+        self._dataset, self._wishes, self._directory, self._say = dataset, wishes, directory, say
+        self._begun = time.monotonic()
+        self._everything: Any = None  # the parts with all rows, where the search uses fewer
+        self._budget = Budget.of(wishes.budget)
+        if self._budget == Budget():
+            raise SettingError("say how much to spend in all, such as budget='20m' or budget=50 (trials)")
+        wishes.check(dataset.goal)
+
+    def run(self) -> Fitted:
+        """Do the job, or what is left of it.
+
+        Raises
+        ------
+        DataError, SettingError
+            If the data or the wishes do not fit, before anything runs.
+        Interrupted
+            If the search was interrupted.
+        """
+        there = self._remembered()
+        wishes = self._wishes
+        prepared = prepare(
+            self._dataset, metric=wishes.metric, seed=int(there.get("seed", wishes.seed)), test=wishes.test,
+            looking=wishes.look, seconds=self._remembered_s(there), say=self._say,
+        )  # fmt: skip
+        sizes = Sizes.of(there["sizes"]) if there else self._decide(prepared)
+        made, training = self._training(prepared, sizes.epochs)
+        self._everything = prepared.parts
+        if sizes.rows < len(prepared.rows["train"]):
+            prepared = finalists.fewer(prepared, sizes.rows, seed=wishes.seed)
+            training = replace(training, data=prepared.parts)
+        study = self._search(prepared, sizes, made, training)
+        fitted = self._finish(prepared, sizes, training, study)
+        fitted.seconds = time.monotonic() - self._begun
+        return fitted
+
+    # -- what is decided before the search ---------------------------------------------------------------------------
+
+    def _remembered(self) -> dict[str, Any]:
+        """Read what an earlier run of the same job has decided."""
+        if self._directory is None:
+            return {}
+        path = self._directory / "job.json"
+        if not path.exists():
+            if (self._directory / "study.db").exists():
+                raise SettingError(f"{self._directory} holds a study that luthier fit has not made: use another dir")
+            return {}
+        there: dict[str, Any] = read_json(path)
+        if there["data"] != fingerprint(self._dataset):
+            raise SettingError(
+                f"{self._directory} holds a job on other data ({there['source']}), or the data has changed since: use "
+                "another dir"
+            )
+        for name, given in (("metric", self._wishes.metric), ("epochs", self._wishes.epochs)):
+            if given is not None and given != there["wishes"][name]:
+                raise SettingError(
+                    f"the job in {self._directory} was begun with {name}={there['wishes'][name]!r}, not {given!r}: use "
+                    "another dir, or leave it out"
+                )
+        self._say(f"going on with the job in {self._directory}")
+        if there["budget"] != _plain(self._budget):
+            write_json(path, {**there, "budget": _plain(self._budget)})  # the latest total is the one to go on with
+        said = there["wishes"]
+        self._wishes = replace(self._wishes, metric=said["metric"], seed=there["seed"], test=said["test"])
+        return there
+
+    def _decide(self, prepared: Prepared) -> Sizes:
+        """Choose epochs and shares of the budget, and write them down."""
+        from luthier.execute.local import cores, gpus
+
+        wishes = self._wishes
+        count = cores() // 2 if cores() > 4 else cores()  # as luthier.tune takes them
+        slots = wishes.workers if isinstance(wishes.workers, int) else len(gpus()) or max(1, count)
+        threads = max(1, cores() // max(1, slots))
+
+        def timed() -> tuple[float, float, int]:
+            _, training = self._training(prepared, 1)
+            epoch, before = epoch_seconds(training, prepared.parts.train, threads=threads, seed=wishes.seed)
+            trainings = wishes.folds or 1
+            return epoch * trainings, before * trainings, max(1, slots)
+
+        spent = time.monotonic() - self._begun
+        sizes = fit_sizes(
+            prepared.dataset.task, len(prepared.rows["train"]), epochs=wishes.epochs, budget=self._budget, timed=timed,
+            left_s=self._budget.seconds - spent,
+        )  # fmt: skip
+        for note in sizes.notes:
+            self._say(note)
+        if self._directory is not None:
+            write_json(self._directory / "job.json", {
+                "format": FORMAT, "data": fingerprint(self._dataset), "source": self._dataset.source,
+                "task": prepared.dataset.task, "seed": wishes.seed, "budget_s": _finite(self._budget.seconds),
+                "budget": _plain(self._budget),
+                "wishes": {"metric": wishes.metric, "epochs": wishes.epochs, "test": wishes.test},
+                "sizes": {**asdict(sizes), "tuning_s": _finite(sizes.tuning_s)},
+            })  # fmt: skip
+        return sizes
+
+    def _training(self, prepared: Prepared, epochs: int) -> tuple[Recipe, Training]:
+        """Make the recipe and the objective."""
+        constants = recipe_constants(prepared.encoder, prepared.targets)
+        fitting = suited(prepared.dataset.task, len(prepared.rows["train"]), goal=prepared.dataset.goal)
+        made = recipe(prepared.dataset.task, epochs=epochs, **fitting, **constants)
+        return made, Training(made, prepared.targets, prepared.parts)
+
+    # -- the search --------------------------------------------------------------------------------------------------
+
+    def _search(self, prepared: Prepared, sizes: Sizes, made: Recipe, training: Training) -> StudyReader:
+        """Tune; the data go to workers through a file."""
+        wishes, metric = self._wishes, prepared.metric
+        training = replace(training, watched=wishes.mode == "panda")
+        if wishes.workers != 0:
+            place = self._directory or _temporary()
+            training = replace(training, data=prepared.parts.save(place / "data.pt"))
+        objective: Any = training
+        schedule = "full" if training.watched else "auto"
+        if wishes.folds is not None:
+            labels = torch.cat([prepared.parts.train[1], prepared.parts.valid[1]])
+            kinds = labels.tolist() if prepared.targets.classes else len(labels)
+            objective, schedule = CrossValidation(training.fold, kinds, wishes.folds, seed=wishes.seed), "race"
+        study = tune(
+            objective, made.space, maximize=metric.name if metric.maximize else None,
+            minimize=None if metric.maximize else metric.name, budget=self._tuning(sizes),
+            search=self._searching(made), schedule=schedule, workers=wishes.workers, dir=self._directory,
+            name=wishes.name, seed=wishes.seed, view=wishes.view,
+        )  # fmt: skip
+        if study.ended_by in ("SIGINT", "SIGTERM"):
+            raise Interrupted(study.ended_by)
+        return study
+
+    def _tuning(self, sizes: Sizes) -> dict[str, float]:
+        """The share of the budget that goes to the search."""
+        total = {name: getattr(self._budget, name) for name in ("trials", "steps")}
+        found = {name: value for name, value in total.items() if math.isfinite(value)}
+        if math.isfinite(self._budget.seconds):
+            spent = time.monotonic() - self._begun if not self._directory else 0.0
+            seconds = sizes.tuning_s
+            if not math.isfinite(seconds) or self._budget.seconds != self._told_s:
+                seconds = self._budget.seconds - sizes.kept_s - spent
+            found["seconds"] = max(1.0, seconds)
+        if self._wishes.mode == "panda":
+            found["trials"] = 1
+        return found
+
+    def _remembered_s(self, there: dict[str, Any]) -> float:
+        """The seconds that the job was begun with: what was decided by them stays."""
+        self._told_s = float(there["budget_s"] or math.inf) if there else self._budget.seconds
+        return self._told_s
+
+    def _searching(self, made: Recipe) -> Any:
+        if self._wishes.search == "staged":
+            from luthier.search.staged import StagedSearch
+
+            return StagedSearch(made.stages())
+        plain = self._wishes.folds is None and self._wishes.mode == "caviar"
+        return DefaultFirst(made.default) if plain and self._wishes.search == "auto" else self._wishes.search
+
+    # -- the end -----------------------------------------------------------------------------------------------------
+
+    def _finish(self, prepared: Prepared, sizes: Sizes, training: Training, study: StudyReader) -> Fitted:
+        """Retrain, calibrate, save, test."""
+        if self._wishes.folds is None:
+            chosen = finalists.choose(study, training, prepared, ensemble=self._wishes.ensemble)
+        else:
+            chosen = finalists.crowned(study, training, prepared, epochs=sizes.epochs)
+        model = chosen.model
+        scores = model.outputs(prepared.parts.valid[0])
+        temperature = finalists.temperature(model, scores, prepared) if self._wishes.calibrate else 1.0
+        valid = assess(model, scores, prepared.part("valid"), prepared.rows["valid"], metric=prepared.metric.name)
+        fitted = Fitted(model, study, prepared, sizes, valid, directory=self._directory)
+        fitted.model = self._final(chosen, training, fitted, temperature)
+        fitted.outputs["valid"] = scores
+        if prepared.targets.classes and temperature != 1.0:
+            fitted.outputs["calibrated"] = tempered(scores, temperature)
+        self._test(fitted)
+        return fitted
+
+    def _final(self, chosen: Any, training: Training, fitted: Fitted, temperature: float) -> SavedModel:
+        """Train the chosen configurations on all rows but the test's, or take the model that is there."""
+        place = None if self._directory is None else self._directory / "model"
+        facts = self._facts(chosen, fitted, temperature)
+        if place is not None and (place / "model.json").exists():
+            there = load(place)
+            if there.facts.get("chosen") == facts["chosen"]:
+                self._say(f"the model of {chosen.title} is there")
+                return there
+        left = self._budget.seconds - (time.monotonic() - self._begun)
+        if self._wishes.mode == "panda":
+            retrained, why = chosen.model, "the network that was watched over is the model: it was not trained again"
+        else:
+            retrained, why = finalists.retrain(
+                chosen, training, fitted.prepared, everything=self._everything, directory=self._directory,
+                left_s=left, say=self._say,
+            )  # fmt: skip
+        if why:
+            fitted.notes.append(why)
+            self._say(why)
+        model: SavedModel = retrained
+        model.temperature = temperature
+        model.facts = {**facts, "retrained": not why}
+        if place is not None:
+            model.save(place)
+        return model
+
+    def _facts(self, chosen: Any, fitted: Fitted, temperature: float) -> dict[str, Any]:
+        prepared = fitted.prepared
+        return {
+            "metric": prepared.metric.name, "chosen": chosen.key, "trial": chosen.trials[0].number,
+            "epochs": chosen.epochs[0], "source": prepared.dataset.source, "seed": self._wishes.seed,
+            "temperature": temperature,
+            "rows": {name: len(rows) for name, rows in prepared.rows.items()}, "valid": fitted.valid.metrics,
+            "made": time.strftime("%Y-%m-%d %H:%M:%S"),
+        }  # fmt: skip
+
+    def _test(self, fitted: Fitted) -> None:
+        """Test the model on rows that nothing was chosen by: once, and never another one on the same rows."""
+        prepared = fitted.prepared
+        if not len(prepared.rows["test"]):
+            return
+        key = {"chosen": fitted.model.facts["chosen"]}
+        fitted.test = tested(self._directory)
+        if fitted.test is not None and fitted.test["model"] != key:
+            told = (
+                "the held-out rows were used up by the test of an earlier model of this job: this one was not tested "
+                "on them, and what it is worth is known from the validation rows only"
+            )
+            fitted.notes.append(told)
+            self._say(told)
+            return
+        data = prepared.part("test")
+        outputs = fitted.model.outputs(prepared.encoder.encode(data))
+        fitted.outputs["test"] = outputs
+        if fitted.test is None:
+            result = assess(fitted.model, outputs, data, prepared.rows["test"], metric=prepared.metric.name)
+            if self._directory is None:
+                fitted.test = {"model": key, "result": asdict(result)}
+            else:
+                fitted.test = write_down(self._directory, result, model=key)
+
+    @property
+    def again(self) -> str:
+        """What to type to go on."""
+        where = "" if self._directory is None else f" --dir {shlex.quote(str(self._directory))}"
+        return f"luthier fit {shlex.quote(self._dataset.source)}{where}"
+
+
+def remembered_budget(directory: Path) -> dict[str, float] | None:
+    """Return the budget that the job in a directory was given, None if there is none."""
+    path = directory / "job.json"
+    return dict(read_json(path)["budget"]) if path.exists() else None
+
+
+def _plain(budget: Budget) -> dict[str, float]:
+    """The limits of a budget that it has."""
+    return {n: v for n in Budget.__slots__ if math.isfinite(v := getattr(budget, n))}
+
+
+def _finite(value: float) -> float | None:
+    """JSON has no infinity."""
+    return value if math.isfinite(value) else None
+
+
+def _temporary() -> Path:
+    import tempfile
+
+    return Path(tempfile.mkdtemp(prefix="luthier-fit-"))

@@ -1,0 +1,89 @@
+"""Training once more on all rows, with the configuration and the number of epochs that did best; it survives a kill."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from luthier.errors import LuthierError
+from luthier.execute import checkpoint
+
+_EVERY_S = 2.0
+
+
+class Diverged(LuthierError):
+    """The loss of the retraining was no longer finite."""
+
+
+class Retraining:
+    """Stands in for a `luthier.Run`: counts epochs up to where the best trial was best, and keeps checkpoints.
+
+    Parameters
+    ----------
+    epochs
+        After which it ends; the learning rate follows the schedule of the full training.
+    directory
+        Of the checkpoints; None keeps none.
+    what
+        What is trained, as plain values: checkpoints of something else are not used.
+    every_s
+        Seconds between two checkpoints.
+    """
+
+    def __init__(
+        self,
+        epochs: int,
+        *,
+        directory: Path | None = None,
+        what: Mapping[str, Any] | None = None,
+        every_s: float = _EVERY_S,
+    ) -> None:
+        self.epochs, self.directory, self.what, self._every_s = epochs, directory, dict(what or {}), every_s
+        self._kept: dict[str, Any] = {}
+        self._done = 0
+
+    def keep(self, **objects: Any) -> Any:
+        """Keep objects with a state; give them back the state of the last checkpoint."""
+        self._kept |= objects
+        saved = None if self.directory is None else checkpoint.latest(self.directory)
+        if saved is not None and saved["what"] == self.what:
+            for name, state in saved["objects"].items():
+                self._kept[name].load_state_dict(state)
+            self._done = int(saved["step"])
+        values = tuple(objects.values())
+        return values[0] if len(values) == 1 else values
+
+    def steps(self, n: int) -> Iterator[int]:
+        """Count the epochs."""
+        written = time.monotonic()
+        while self._done < min(n, self.epochs):
+            yield self._done
+            self._done += 1
+            if self.directory is not None and time.monotonic() - written >= self._every_s:
+                self._write(self.directory)
+                written = time.monotonic()
+
+    def report(self, metrics: Mapping[str, float]) -> None:
+        """Look whether the loss is still finite.
+
+        Raises
+        ------
+        Diverged
+            If it is not.
+        """
+        if metrics["loss"] != metrics["loss"]:
+            raise Diverged("the loss of the retraining was no longer finite")
+
+    def _write(self, directory: Path) -> None:
+        states = {name: kept.state_dict() for name, kept in self._kept.items()}
+        content = {"step": self._done, "what": self.what, "objects": states}
+        checkpoint.write(directory, self._done, checkpoint.dumps(content))
+        checkpoint.prune(directory, {self._done})
+
+    def discard(self) -> None:
+        """Delete the checkpoints."""
+        if self.directory is not None:
+            shutil.rmtree(self.directory, ignore_errors=True)

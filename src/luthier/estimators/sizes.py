@@ -1,0 +1,169 @@
+"""Sizes that suit the data and the budget: epochs, batches, and the time that is kept for the end of the job."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import torch
+
+from luthier.budget import Budget, clock
+from luthier.errors import SettingError
+from luthier.estimators.objective import Training, some_rows
+from luthier.parameter import Choice, Int
+
+_EPOCHS = {  # at 10,000 rows; and least and most
+    "image": (12, 5, 60),
+    "audio": (12, 5, 60),
+    "text": (8, 4, 40),
+    "tabular": (30, 10, 150),
+    "seq2seq": (30, 8, 100),
+}
+_TRAININGS = 6  # full trainings that should fit into the time of a worker
+_TRIED_ROWS = 1024  # that the measured epoch is extrapolated from
+_KEPT = 0.4  # of the budget, at most, for retraining
+_END_S = 4.0  # the test, the summary and its pictures
+_LEAST_ROWS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """What was decided before the search, so that running the same again continues it.
+
+    Attributes
+    ----------
+    epochs
+        Of a full training.
+    rows
+        Training rows that are used; fewer than there are where not even two epochs of all would fit.
+    tuning_s, kept_s
+        Seconds for the search, and those kept for retraining, test and summary; infinite and 0 where the budget has no
+        seconds.
+    notes
+        What has to be told.
+    """
+
+    epochs: int
+    rows: int
+    tuning_s: float = math.inf
+    kept_s: float = 0.0
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, state: Mapping[str, Any]) -> Self:
+        """Read them as JSON has kept them: it has no infinity."""
+        tuning = math.inf if state["tuning_s"] is None else float(state["tuning_s"])
+        return cls(state["epochs"], state["rows"], tuning, float(state["kept_s"]), tuple(state["notes"]))
+
+
+def usual_epochs(task: str, rows: int) -> int:
+    """Return the epochs of a full training: fewer where there are many rows.
+
+    Examples
+    --------
+    >>> [usual_epochs("image", rows) for rows in (500, 10_000, 60_000)]
+    [54, 12, 5]
+    """
+    usual, least, most = _EPOCHS[task]
+    return int(min(max(round(usual * math.sqrt(10_000 / max(rows, 1))), least), most))
+
+
+def batches(rows: int) -> Int:
+    """Return the batch sizes to try: small ones for few rows, large ones for many."""
+    prior = 16 if rows < 300 else 32 if rows < 1000 else 64 if rows < 20_000 else 128 if rows < 50_000 else 256
+    return Int(max(8, prior // 4), prior * 4, pow2=True, prior=prior)
+
+
+def suited(task: str, rows: int, *, goal: str | None) -> dict[str, Any]:
+    """Return the parameters of the recipe that depend on the data, and fix those that mean nothing for it."""
+    found: dict[str, Any] = {"batch_size": batches(rows)}
+    if task == "image":
+        found["mirror"] = Choice(False, True, prior=False)
+    if goal == "number":
+        found |= {"label_smoothing": 0.0, "class_weights": "none"}
+    return found
+
+
+def fit_sizes(task: str, rows: int, *, epochs: int | None, budget: Budget, timed: Any, left_s: float) -> Sizes:
+    """Choose the sizes.
+
+    Parameters
+    ----------
+    task
+        Of the data.
+    rows
+        Training rows.
+    epochs
+        If the user has said them.
+    budget
+        Of the whole job.
+    timed
+        Returns the seconds of one epoch of all rows, those that a training takes before, and how many workers there
+        are; called only where the budget has seconds.
+    left_s
+        Of the budget, after reading the data.
+
+    Raises
+    ------
+    SettingError
+        If nothing is left.
+    """
+    wanted = epochs or usual_epochs(task, rows)
+    if not math.isfinite(budget.seconds):
+        return Sizes(wanted, rows)
+    if left_s <= 0.0:
+        raise SettingError(f"the budget of {budget} was used up by reading the data: give more")
+    epoch_s, before_s, workers = timed()
+    kept = min(_KEPT * left_s, 2.0 * (wanted * epoch_s + before_s) + _END_S)
+    tuning = left_s - kept
+    notes: list[str] = []
+    used, chosen = rows, wanted
+    if epochs is None:
+        fitting = (tuning * workers / _TRAININGS - before_s) / max(epoch_s, 1e-6)
+        least = min(wanted, _EPOCHS[task][1])
+        chosen = max(1, min(wanted, max(least, int(fitting)), int(tuning / (1.5 * max(epoch_s, 1e-6)))))
+        if 1.5 * 2 * epoch_s > tuning and rows > _LEAST_ROWS:
+            used, chosen = max(_LEAST_ROWS, int(rows * tuning / (4.5 * epoch_s))), 3
+            notes.append(f"the search uses {used:,} of {rows:,} training rows: an epoch of all takes {clock(epoch_s)}")
+        if chosen < wanted:
+            count = f"{chosen} epoch{'s' if chosen > 1 else ''}"
+            notes.append(f"{count} a training instead of the usual {wanted}, to fit the budget")
+    kept = min(kept, 2.0 * (chosen * epoch_s + before_s) + _END_S)
+    notes.append(f"{clock(left_s - kept)} for the search, {clock(kept)} kept for retraining, test and summary")
+    return Sizes(chosen, min(used, rows), left_s - kept, kept, tuple(notes))
+
+
+def epoch_seconds(training: Training, train: Any, *, threads: int, seed: int = 0) -> tuple[float, float]:
+    """Measure how long an epoch of the recipe's default takes, and what comes before the first, by a part of the rows.
+
+    Parameters
+    ----------
+    training
+        With the recipe.
+    train
+        Inputs and targets.
+    threads
+        That a trial will have.
+    seed
+        Of the rows.
+    """
+    count = len(train[1])
+    rows = np.random.default_rng(seed).permutation(count)[:_TRIED_ROWS]
+    before = torch.get_num_threads()
+    torch.set_num_threads(max(1, min(threads, before)))
+    try:
+        config = dict(training.recipe.default)
+        warm = training.plan(config, some_rows(train, rows[:64]), seed=seed)
+        warm.trainer.epoch(warm.train, 0)
+        begun = time.perf_counter()
+        plan = training.plan(config, some_rows(train, rows), seed=seed)
+        made = time.perf_counter()
+        plan.trainer.epoch(plan.train, 0)
+        share = count / len(rows)
+        return (time.perf_counter() - made) * share, (made - begun) * share
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,238 @@
+"""The job from raw data to a tested model: in memory and on disk, killed and gone on with."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from luthier.data import from_arrays
+from luthier.errors import DataError, SettingError
+from luthier.estimators import finalists, load
+from luthier.estimators.job import Job
+from luthier.estimators.objective import Training
+from luthier.estimators.wishes import Wishes
+from luthier.recipes import Recipe
+
+SOURCE = Path(__file__).parents[2] / "src"
+
+
+def blobs(n=160, seed=0, classes=3):
+    rng = np.random.default_rng(seed)
+    y = rng.integers(classes, size=n)
+    x = rng.normal(size=(n, 4)) + 3.0 * np.eye(4)[y]
+    return x, np.array(["ant", "bee", "cat", "dog"])[y]
+
+
+def run(dataset, directory=None, say=lambda _: None, **wishes):
+    settings = {"budget": 2, "epochs": 6, "workers": 0, "view": "none", **wishes}
+    return Job(dataset, Wishes(**settings), directory=directory, say=say).run()
+
+
+def test_a_job_ends_with_a_tested_model():
+    fitted = run(from_arrays(*blobs()))
+    assert fitted.model.facts["retrained"]
+    assert fitted.test["result"]["metrics"]["acc"] > 0.8
+    low, high = fitted.test["result"]["interval"]
+    assert 0.0 <= low <= fitted.test["result"]["metrics"]["acc"] <= high <= 1.0
+    x, y = blobs(50, seed=1)
+    assert np.mean(fitted.model.predict(x) == y) > 0.8
+
+
+def test_the_first_trial_is_the_recipes_default():
+    fitted = run(from_arrays(*blobs()), budget=1)
+    from luthier.recipes import recipe
+
+    default = recipe("tabular", epochs=6).default
+    config = fitted.study.history.trial(0).config
+    assert {n: v for n, v in config.items() if n != "batch_size"} == {
+        n: v for n, v in default.items() if n != "batch_size"
+    }
+
+
+def test_a_job_is_repeatable_by_its_seed():
+    first, second = (run(from_arrays(*blobs()), seed=5) for _ in range(2))
+    x, _ = blobs(20, seed=2)
+    np.testing.assert_array_equal(first.model.predict_proba(x), second.model.predict_proba(x))
+    assert first.test == second.test | {"model": first.test["model"]}
+
+
+def test_running_a_finished_job_again_changes_nothing(tmp_path):
+    data = from_arrays(*blobs())
+    first = run(data, tmp_path)
+    before = (tmp_path / "test.json").read_text(), (tmp_path / "model" / "model.json").read_text()
+    again = run(data, tmp_path)
+    assert ((tmp_path / "test.json").read_text(), (tmp_path / "model" / "model.json").read_text()) == before
+    assert len(again.study.trials) == len(first.study.trials) == 2
+
+
+def test_rows_are_tested_on_only_once(tmp_path):
+    data = from_arrays(*blobs())
+    run(data, tmp_path)
+    written = tmp_path / "test.json"
+    other = json.loads(written.read_text())
+    other["model"]["chosen"] = [[99, 1, 1.0]]  # as if another trial had won and been tested before
+    written.write_text(json.dumps(other))
+    said = []
+    again = run(data, tmp_path, say=said.append)
+    assert json.loads(written.read_text()) == other
+    assert any("used up by the test of an earlier model" in line for line in said)
+    assert again.outputs.get("test") is None
+
+
+def test_other_data_in_the_same_directory_is_refused(tmp_path):
+    run(from_arrays(*blobs()), tmp_path, budget=1)
+    with pytest.raises(SettingError, match="other data"):
+        run(from_arrays(*blobs(seed=9)), tmp_path, budget=1)
+    with pytest.raises(SettingError, match="begun with metric=None, not 'f1'"):
+        run(from_arrays(*blobs()), tmp_path, budget=1, metric="f1")
+
+
+@pytest.mark.parametrize(
+    ("wishes", "message"),
+    [
+        ({"budget": None}, "how much to spend"),
+        ({"metric": "accurracy"}, "did you mean 'accuracy'"),
+        ({"metric": "rmse"}, "no metric 'rmse' where classes are predicted"),
+        ({"epochs": 0}, "whole number from 1 up"),
+        ({"mode": "pandas"}, "did you mean 'panda'"),
+        ({"folds": 1}, "from 2 up"),
+        ({"mode": "panda", "ensemble": True}, "one network"),
+    ],
+)
+def test_wrong_wishes_are_told_before_anything_runs(wishes, message):
+    with pytest.raises(SettingError, match=message):
+        run(from_arrays(*blobs()), **wishes)
+
+
+def test_a_regression_is_measured_in_the_users_units():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(200, 3))
+    y = 50_000.0 + 10_000.0 * (x[:, 0] - x[:, 1])
+    fitted = run(from_arrays(x, y), budget=1, epochs=25, metric="mae")
+    trial = fitted.study.history.trial(0)
+    assert 0.0 < trial.metrics["mae"] < 9000.0
+    assert fitted.valid.metrics["mae"] == pytest.approx(trial.metrics["mae"], rel=1e-3)
+    assert abs(float(np.median(fitted.model.predict(x))) - 50_000.0) < 5000.0
+
+
+def test_an_ensemble_is_saved_with_its_members(tmp_path):
+    fitted = run(from_arrays(*blobs()), tmp_path, budget=4, ensemble=True, metric="log loss")
+    there = load(tmp_path)
+    assert len(there.members) == len(there.weights) == len(fitted.model.members) >= 1
+    assert sum(there.weights) == pytest.approx(1.0)
+    x, _ = blobs(10, seed=3)
+    np.testing.assert_allclose(there.predict_proba(x), fitted.model.predict_proba(x))
+
+
+def test_an_ensemble_for_numbers_is_the_mean_of_the_best():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(150, 3))
+    fitted = run(from_arrays(x, x[:, 0] - 2.0 * x[:, 1]), budget=4, epochs=10, ensemble=True)
+    model = fitted.model
+    assert len(model.members) == 3
+    encoded = model.encoder.encode(model.dataset(x[:5]))
+    alone = [member.predict(encoded).double().numpy() for member in model.members]
+    np.testing.assert_allclose(model.predict(x[:5]), model.decoded(np.mean(alone, axis=0)), rtol=1e-6)
+
+
+def test_a_model_that_makes_no_mistake_is_calibrated_too():
+    fitted = run(from_arrays(*blobs(300)), budget=1)
+    right = np.eye(3)[fitted.prepared.parts.valid[1].numpy()]
+    unsure = 0.7 * right + 0.1  # as label smoothing leaves it: always right, and never sure
+    value = finalists.temperature(fitted.model, unsure, fitted.prepared)
+    assert 0.1 < value < 1.0
+
+
+def test_a_schedule_that_was_cut_off_is_shortened():
+    study = run(from_arrays(*blobs()), budget=1, epochs=4).study
+    trial = study.history.trial(0)
+    assert finalists.settled(trial, 2)["epochs"] == 4  # it went to its end, and was best after 2
+    assert finalists.settled(replace(trial, curve=trial.curve.upto(3)), 2)["epochs"] == 2
+
+
+def test_configurations_can_be_compared_by_cross_validation():
+    fitted = run(from_arrays(*blobs()), budget=2, folds=3, epochs=4)
+    assert fitted.study.best.steps == 3
+    assert fitted.test["result"]["metrics"]["acc"] > 0.5
+
+
+def test_panda_mode_trains_one_network_and_keeps_it():
+    fitted = run(from_arrays(*blobs()), budget="5m", mode="panda", epochs=10)
+    assert len(fitted.study.trials) == 1
+    assert not fitted.model.facts["retrained"]
+    assert "branches" in fitted.study.trials[0].metrics
+
+
+def test_a_budget_in_seconds_keeps_time_for_the_end():
+    said = []
+    begun = time.monotonic()
+    fitted = run(from_arrays(*blobs()), budget="4s", epochs=None, say=said.append)
+    assert fitted.sizes.kept_s > 0.0
+    assert any("kept for retraining, test and summary" in line for line in said)
+    assert fitted.test is not None
+    assert time.monotonic() - begun < 60.0
+
+
+def test_a_search_on_fewer_rows_ends_with_a_training_on_all_if_there_is_time():
+    fitted = run(from_arrays(*blobs(400)), budget=1)
+    everything = fitted.prepared.parts
+    training = Training(Recipe("tabular", fitted.study.space), fitted.prepared.targets, everything)
+    chosen = finalists.choose(fitted.study, training, fitted.prepared, ensemble=False)
+    few = finalists.fewer(fitted.prepared, 50, seed=0)
+    seconds = chosen.seconds * (50 + len(everything.valid[1])) / 50
+    for left_s, rows in ((100.0 * seconds, len(everything.whole[1])), (1.1 * seconds, 50 + len(everything.valid[1]))):
+        said = []
+        _, why = finalists.retrain(
+            chosen, training, few, everything=everything, directory=None, left_s=left_s, say=said.append
+        )
+        assert not why
+        assert f"again on {rows} rows" in said[0]
+
+
+KILLED = """
+import sys
+import numpy as np
+from luthier.data import from_arrays
+from luthier.estimators.job import Job, Wishes
+from pathlib import Path
+
+rng = np.random.default_rng(0)
+y = rng.integers(3, size=400)
+x = rng.normal(size=(400, 4)) + 2.0 * np.eye(4)[y]
+wishes = Wishes(budget=6, epochs=8, workers=1, view="plain")
+job = Job(from_arrays(x, y), wishes, directory=Path(sys.argv[1]), say=print)
+fitted = job.run()
+print("DONE", len(fitted.study.trials), fitted.test["result"]["metrics"]["acc"])
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_job_goes_on_to_the_end(tmp_path):
+    environment = {**os.environ, "PYTHONPATH": str(SOURCE)}
+    command = [sys.executable, "-c", KILLED, str(tmp_path / "job")]
+    first = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    ends = time.monotonic() + 100.0
+    while time.monotonic() < ends and not list(tmp_path.glob("job/trials/00002")):
+        time.sleep(0.05)
+    first.send_signal(signal.SIGKILL)
+    first.communicate()
+    assert not (tmp_path / "job" / "test.json").exists()
+    second = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=150, check=True)
+    assert "going on with the job" in second.stdout
+    assert "DONE 6 " in second.stdout
+    assert (tmp_path / "job" / "test.json").exists()
+
+
+def test_too_little_data_is_told_at_the_door():
+    x, _ = blobs(3)
+    with pytest.raises(DataError, match="3 samples are too few"):
+        run(from_arrays(x, ["a", "b", "a"]))
+    with pytest.raises(DataError, match="one class only"):
+        run(from_arrays(blobs(30)[0], ["a"] * 30))
