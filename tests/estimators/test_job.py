@@ -19,6 +19,7 @@ from luthier.estimators.job import Job
 from luthier.estimators.objective import Training
 from luthier.estimators.wishes import Wishes
 from luthier.recipes import Recipe
+from luthier.training import RateLog, nudge
 
 SOURCE = Path(__file__).parents[2] / "src"
 
@@ -168,6 +169,22 @@ def test_panda_mode_trains_one_network_and_keeps_it():
     assert len(fitted.study.trials) == 1
     assert not fitted.model.facts["retrained"]
     assert "branches" in fitted.study.trials[0].metrics
+
+
+def test_a_person_can_step_in_while_one_network_is_watched_over(tmp_path):
+    data = from_arrays(*blobs(400))
+
+    class Impatient:
+        def begin(self, snapshot): ...
+        def say(self, text): ...
+        def close(self): ...
+        def changed(self, trial):
+            nudge(tmp_path / "job" / "control", "stop")
+
+    fitted = run(data, budget="5m", mode="panda", epochs=500, directory=tmp_path / "job", view=Impatient())
+    assert fitted.study.trials[0].steps < 500
+    [path] = (tmp_path / "job" / "trials").glob("*/rates.json")
+    assert "stop" in str(RateLog.load(path))
 
 
 def test_a_budget_in_seconds_keeps_time_for_the_end():

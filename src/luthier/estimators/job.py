@@ -31,6 +31,7 @@ from luthier.estimators.wishes import Interrupted, Wishes
 from luthier.folds import CrossValidation
 from luthier.reader import StudyReader
 from luthier.recipes import Recipe, recipe
+from luthier.training.intervention import CONTROL
 from luthier.tune import tune
 
 FORMAT = 1
@@ -200,7 +201,8 @@ class Job:
     def _search(self, prepared: Prepared, sizes: Sizes, made: Recipe, training: Training) -> StudyReader:
         """Tune; the data go to workers through a file."""
         wishes, metric = self._wishes, prepared.metric
-        training = replace(training, watched=wishes.mode == "panda")
+        control = None if self._directory is None else (self._directory / CONTROL).resolve()
+        training = replace(training, watched=wishes.mode == "panda", control=control)
         if wishes.workers != 0:
             place = self._directory or _temporary()
             training = replace(training, data=prepared.parts.save(place / "data.pt"))

@@ -76,7 +76,10 @@ class Training:
     precision
         See `luthier.training.Settings`.
     watched
-        Watch over the training and act on it (`luthier.training.babysit`), instead of following the schedule.
+        Watch over the training and act on it (`luthier.training.babysit`), instead of following the schedule. What was
+        done is kept as ``rates.json`` in the trial's directory.
+    control
+        File by which a person may step in while it is watched, see `luthier.training.intervention`.
     """
 
     recipe: Recipe
@@ -85,6 +88,7 @@ class Training:
     device: str | None = None
     precision: str = "auto"
     watched: bool = False
+    control: Path | None = None
 
     def __call__(self, config: dict[str, Any], run: Any) -> None:
         """Train."""
@@ -95,7 +99,10 @@ class Training:
             return
         from luthier.training.babysit_trainer import babysit_trainer
 
-        babysit_trainer(plan.trainer, plan.train, plan.data(parts.valid), run=run, tell=print)
+        log = babysit_trainer(
+            plan.trainer, plan.train, plan.data(parts.valid), run=run, tell=print, control=self.control
+        )
+        log.save(run.path / "rates.json")
 
     def fold(self, config: dict[str, Any], train: Any, valid: Any, seed: int) -> dict[str, float]:
         """Train on some rows of training and validation data together and judge by others."""
