@@ -3,8 +3,8 @@
 python benchmarks/fit_one.py TOOL SET MINUTES SEED
 
 SET is a folder that benchmarks/fit_data.py has made; the score is accuracy, or R2. The tools: `luthier` reads the files
-as they are; `optuna` is Optuna 5 with TPE, its Hyperband pruner and two worker processes, on the same recipe and
-trainer as Luthier's; `keras` is Keras Tuner's Hyperband on a family of convolutional networks like the recipe's;
+as they are; `optuna` is Optuna 5 with TPE, its Hyperband pruner and two worker processes, on the same recipe,
+default first, and trainer as Luthier's; `keras` is Keras Tuner's Hyperband on a family of convolutional networks like the recipe's;
 `autokeras` (images) and `autogluon` (tables) choose by themselves; `network` is an untuned network, `boosting`
 scikit-learn's gradient boosting as it comes; where inputs are no numbers, these two see those of ``plain.npz``.
 """
@@ -82,9 +82,25 @@ def suggested(trial, space):
         elif isinstance(p, lt.Int):
             config[name] = trial.suggest_int(name, p.low, p.high, log=p.log, **({"step": p.step} if p.step else {}))
         else:
-            values = list(p.values)
+            values = list(p.values())
             config[name] = values[trial.suggest_categorical(name, range(len(values)))]
     return config
+
+
+def parameters(config, space):
+    """The other way: Optuna's parameters of a configuration."""
+    import luthier as lt
+
+    found = {}
+    for name in config.keys() & space.parameters.keys():
+        p, value = space.parameters[name], config[name]
+        if isinstance(p, lt.Int) and p.pow2:
+            found[f"{name}_log2"] = int(math.log2(value))
+        elif isinstance(p, (lt.Float, lt.Int)):
+            found[name] = value
+        else:
+            found[name] = list(p.values()).index(value)
+    return found
 
 
 class Pruning:
@@ -131,7 +147,7 @@ def optuna_worker(path, url, deadline, seed):
         curve = plan.fit((x[valid], y[valid]), run=Pruning(trial, deadline))
         return curve[-1]["acc"]
 
-    study.optimize(objective, timeout=max(1.0, deadline - time.time()), catch=(Exception,))
+    study.optimize(objective, timeout=max(1.0, deadline - time.time()))
 
 
 def storage(url):
@@ -153,6 +169,7 @@ def optuna_search(data, seconds, seed):
         np.savez(path, x=data["x"], y=data["y"])
         study = optuna.create_study(study_name="fit", storage=storage(url), direction="maximize")
         images = recipe("image", epochs=EPOCHS)
+        study.enqueue_trial(parameters(images.default, images.space))
         workers = [
             subprocess.Popen([sys.executable, __file__, "worker", path, url, str(deadline), str(100 * seed + k)])
             for k in range(2)
