@@ -3,10 +3,11 @@
 python benchmarks/fit_one.py TOOL SET MINUTES SEED
 
 SET is a folder that benchmarks/fit_data.py has made; the score is accuracy, or R2. The tools: `luthier` reads the files
-as they are; `optuna` is Optuna 5 with TPE, its Hyperband pruner and two worker processes, on the same recipe,
-default first, and trainer as Luthier's; `keras` is Keras Tuner's Hyperband on a family of convolutional networks like the recipe's;
-`autokeras` (images) and `autogluon` (tables) choose by themselves; `network` is an untuned network, `boosting`
-scikit-learn's gradient boosting as it comes; where inputs are no numbers, these two see those of ``plain.npz``.
+as they are; `optuna` is Optuna 5 with TPE, its Hyperband pruner and two worker processes, on the same recipe, default
+first, and trainer as Luthier's; `keras` is Keras Tuner's Hyperband on a family of convolutional networks like the
+recipe's; `autokeras` (images) and `autogluon` (tables) choose by themselves; `network` is an untuned network,
+`boosting` scikit-learn's gradient boosting as it comes; where inputs are no numbers, these two see those of
+``plain.npz``.
 """
 
 import json
