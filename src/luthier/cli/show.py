@@ -81,9 +81,6 @@ def _head(study: StudyReader) -> Iterator[Text]:
         else ""
     )
     yield Text(f"spent {spent.trials} trials, {spent.steps:,} steps and {clock(spent.seconds)} of {budget}{share}")
-    ahead = study.outlook()
-    if ahead is not None:
-        yield Text(f"outlook: {ahead}")
     counts = Counter(trial.state for trial in study.trials)
     states = ", ".join(f"{counts[state]} {state}" for state in State if counts[state])
     outside = f"; {len(study.history.outside)} outside of the present space" if study.history.outside else ""
@@ -97,6 +94,9 @@ def _head(study: StudyReader) -> Iterator[Text]:
     else:
         since = time.strftime(" since %Y-%m-%d %H:%M:%S", time.localtime(driver["since"])) if "since" in driver else ""
         yield Text(f"driven by process {driver.get('pid', '?')} on {driver.get('host', '?')}{since}", "cyan")
+    ahead = study.outlook()
+    if ahead is not None:
+        yield Text(f"outlook: {ahead}")
 
 
 def _best(study: StudyReader) -> Iterator[Text]:

@@ -287,8 +287,12 @@ class _Decision:
         return None
 
     def hopeless(self, forecasts: Forecasts) -> dict[int, str]:
-        """Paused trials that will hardly beat the best, and why."""
-        places = [i for i in self.reading.paused if i in forecasts.row]
+        """Paused trials that will hardly beat the best, and why; none while no trial has shown how curves end."""
+        strands = self.reading.strands
+        if not any(strand.trial.state is State.DONE for strand in strands):
+            return {}
+        among = sorted(range(len(strands)), key=lambda i: (strands[i].best, i))[:_FINISHED]
+        places = [i for i in self.reading.paused if i in forecasts.row and i not in among]
         rows = np.array([forecasts.row[i] for i in places], dtype=np.intp)
         mean, variance = forecasts.model.of_trials(rows, np.ones(len(rows)))
         behind = (mean - forecasts.best) / np.sqrt(variance)
