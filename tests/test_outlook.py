@@ -90,6 +90,12 @@ def test_an_accuracy_is_not_promised_to_exceed_one():
     assert 0.98 < ahead.expected < 1.0
 
 
+def test_nothing_is_said_while_the_best_trial_is_itself_on_its_way():
+    history = history_of([1.0] * 20)
+    paused = Trial(20, {"x": 0.5}, State.PAUSED, metrics={"loss": 0.5}, seconds=2.0)
+    assert outlook(history.record(paused), Spent(21, 0, 42.0), Budget(trials=20)) is None
+
+
 def test_of_several_limits_the_nearest_counts():
     history = history_of(np.linspace(2, 1, 20).tolist())
     spent = Spent(20, 0, 40.0)

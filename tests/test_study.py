@@ -20,6 +20,7 @@ from luthier.errors import (
     StudyMismatch,
     TrialStateError,
 )
+from luthier.search.random import RandomSearch
 from luthier.store.sqlite import SqliteStore
 from luthier.trial import Failure
 
@@ -436,3 +437,17 @@ def test_settings_outside_are_refused_before_anything_is_made(tmp_path, options)
     with pytest.raises(SettingError):
         _study(tmp_path / "s", **options)
     assert not (tmp_path / "s" / "study.db").exists()
+
+
+def test_a_trial_that_is_given_up_is_not_asked_for_again():
+    class Hopeless(RandomSearch):
+        def hopeless(self, history):
+            return {trial.number: "far behind" for trial in history.live if trial.state is State.PAUSED}
+
+    with lt.Study(lt.Space(x=lt.Float(0, 1)), minimize="loss", search=Hopeless()) as study:
+        trial = study.ask()
+        study.report(trial, {"loss": 1.0})
+        study.pause(trial, hold=False)
+        [ended] = study.give_up()
+        assert (ended.state, ended.reason) == (State.STOPPED, "far behind")
+        assert study.ask().number == 1

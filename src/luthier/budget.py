@@ -107,7 +107,8 @@ class Budget:
         return min(1.0, max(used / total for used, total in pairs))
 
     def __str__(self) -> str:
-        parts = [f"{getattr(self, n):,.0f} {n}" for n in ("trials", "steps") if math.isfinite(getattr(self, n))]
+        known = {n: value for n in ("trials", "steps") if math.isfinite(value := getattr(self, n))}
+        parts = [f"{value:,.0f} {n if value != 1 else n[:-1]}" for n, value in known.items()]
         parts += [clock(self.seconds)] if math.isfinite(self.seconds) else []
         return " or ".join(parts) or "no limit"
 

@@ -243,7 +243,7 @@ class History:
     @property
     def best(self) -> Trial | None:
         """The trial with the lowest first loss; failed ones and those now running do not count."""
-        held = [t for t in self._live.values() if t.state is State.PAUSED and t.metrics]
+        held = [t for t in self._live.values() if t.state in (State.PAUSED, State.WAITING) and t.metrics]
         losses = self.losses[:, 0]
         if len(losses) and not np.isnan(losses).all():
             held.append(self._ended.trials[int(np.nanargmin(losses))])

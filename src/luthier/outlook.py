@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from luthier.budget import Budget, Spent
 from luthier.errors import SettingError
 from luthier.history import History
+from luthier.trial import ENDED
 
 Array = NDArray[np.float64]
 
@@ -123,7 +124,8 @@ def outlook(history: History, spent: Spent, more: Budget) -> Outlook | None:
     Returns
     -------
     Outlook or None
-        None with fewer than five results, or where nothing is to come.
+        None with fewer than five results, where nothing is to come, or while the best trial is on its way: what it
+        will reach itself, the other trials do not tell.
 
     Notes
     -----
@@ -136,7 +138,8 @@ def outlook(history: History, spent: Spent, more: Budget) -> Outlook | None:
         if math.isfinite(extra := getattr(more, unit)) and (before := getattr(spent, unit)) > 0
         for factor in [1.0 + max(0.0, extra) / before]
     ]
-    if not found:
+    best = history.best
+    if not found or best is None or best.state not in ENDED:
         return None
     factor, unit = min(found)
     when, losses = course(history, unit)

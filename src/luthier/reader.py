@@ -162,7 +162,7 @@ class StudyReader:
         -------
         Outlook or None
             With the expected best value of the first metric, the chance of any improvement, and a sentence as `str`.
-            None with fewer than five results.
+            None with fewer than five results, and while the best trial can itself go on.
         """
         return outlook(self.history, self.spent, self._as_much_again() if more is None else Budget.of(more))
 

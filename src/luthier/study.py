@@ -295,6 +295,8 @@ class Study(StudyReader):
             trial = move(self.history.trial(number), State.STOPPED, reason=reason, ended=time.time())
             self._store.end(trial)
             ended.append(self._note(trial))
+            if number in self._ready:
+                self._ready.remove(number)
         return ended
 
     def rewind(self, trial: Trial | int, step: int) -> Trial:

@@ -374,7 +374,7 @@ class _Loop:
         study, said = self._study, self._study.policy.search.describe(self._study.history)
         where = "" if study.dir is None else f" in {study.dir}"
         spent = study.spent
-        went = f", going on after {spent.trials} trials and {clock(spent.seconds)}" if spent.trials else ""
+        went = f", going on after {_trials(spent.trials)} and {clock(spent.seconds)}" if spent.trials else ""
         count = self._executor.slots
         workers = "this process" if self._executor.in_process else f"{count} worker{'s' if count > 1 else ''}"
         self._say(f"{said}; budget {study.budget}, {workers}{where}{went}")
@@ -394,10 +394,15 @@ class _Loop:
         if study.ended_by in ("budget", "outlook"):
             given_up = len(study.give_up())
             if given_up:
-                self._say(f"{given_up} paused trials are given up, too far behind to catch up; the others are kept")
+                what = "paused trial is" if given_up == 1 else "paused trials are"
+                self._say(f"{given_up} {what} given up, too far behind to catch up; the others are kept")
         why = self._ending or "nothing is left to try"
         again = f"; to go on: {continue_line(study)}" if why == "interrupted" and study.dir is not None else ""
-        self._say(f"{why} after {study.spent.trials} trials and {clock(study.spent.seconds)}{again}")
+        self._say(f"{why} after {_trials(study.spent.trials)} and {clock(study.spent.seconds)}{again}")
+
+
+def _trials(count: int) -> str:
+    return f"{count} trial{'' if count == 1 else 's'}"
 
 
 def continue_line(study: Study) -> str:

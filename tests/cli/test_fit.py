@@ -97,7 +97,7 @@ def test_ctrl_c_ends_cleanly_and_says_how_to_go_on(place, command):
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130, said
-    assert "to go on: luthier fit data.csv --dir runs/data" in said
+    assert "to go on: luthier fit data.csv --dir runs/data --workers 1 --epochs 200\n" in said
 
 
 # -- bad data ----------------------------------------------------------------------------------------------------------

@@ -15,3 +15,10 @@ def test_what_is_no_command_is_told_and_not_written(luthier, place):
     assert "did you mean 'lower'" in luthier("nudge", place, "lowr", code=2).stderr
     assert "there is no" in luthier("nudge", place / "nowhere" / "control", "stop", code=2).stderr
     assert not (place / "control").exists()
+
+
+def test_where_nothing_runs_nobody_is_told(luthier, place):
+    (place / "study.db").touch()
+    assert "nobody to tell" in luthier("nudge", place, "lower", code=2).stderr
+    assert not (place / "control").exists()
+    assert "is a new file" in luthier("nudge", place / "elsewhere", "lower").stderr

@@ -295,3 +295,26 @@ def test_a_data_set_checks_its_parts():
     with pytest.raises(DataError, match="no column of arrays would be left"):
         Dataset("tabular", {"size": np.zeros(2)}).without(["size"])
     assert Dataset("text", ["a", "b"], np.array(["x", "y"]), ("x", "y")).labels().tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("labels", [["1", "0"], ["true", "false"], ["007", "8"]])
+def test_labels_that_are_strings_stay_strings(labels):
+    for y in (labels * 10, np.array(labels * 10), np.array(labels * 10, dtype=object)):
+        dataset = from_arrays(np.arange(40.0).reshape(20, 2), y)
+        assert dataset.targets.tolist() == labels * 10
+        assert dataset.classes == tuple(sorted(labels))
+
+
+def test_numbers_written_as_strings_can_be_predicted():
+    dataset = from_arrays(np.arange(40.0).reshape(20, 2), [f"{n}.5" for n in range(20)])
+    assert dataset.goal == "number" and dataset.targets[3] == 3.5
+
+
+def test_an_array_keeps_its_width_where_a_column_is_left_out():
+    x = np.column_stack([np.full(20, np.nan), np.arange(20.0), np.arange(20.0) ** 2])
+    first = from_arrays(x, [0, 1] * 10)
+    later = from_arrays(x, like=first.without(["x1"]).form)
+    assert list(later.inputs) == ["x2"]
+    np.testing.assert_array_equal(later.inputs["x2"], x[:, 2])
+    with pytest.raises(DataError, match="2 columns, 3 are needed"):
+        from_arrays(x[:, 1:], like=first.form)

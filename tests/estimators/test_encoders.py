@@ -153,3 +153,12 @@ def test_a_label_that_is_not_known_is_named():
     targets = learn_targets(from_arrays(np.eye(3), ["a", "b", "a"]))
     with pytest.raises(DataError, match="row 1 has the label 'z'"):
         targets.encode(from_arrays(np.eye(2), ["a", "z"]))
+
+
+def test_a_zero_that_training_has_not_seen_is_not_infinitely_far_away():
+    x, y = np.zeros((200, 1)), np.exp(8.0 + 1.5 * np.random.default_rng(0).normal(size=200))
+    targets = learn_targets(from_arrays(x, y, goal="number"))
+    assert targets.logarithm
+    later = targets.encode(from_arrays(np.zeros((2, 1)), [0.0, 3000.0], goal="number"))
+    assert later.abs().max() < 10.0
+    assert targets.units(later)[0] == pytest.approx(targets.low, rel=1e-4)

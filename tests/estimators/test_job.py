@@ -8,18 +8,23 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+import luthier
 from luthier.data import from_arrays
-from luthier.errors import DataError, SettingError
-from luthier.estimators import finalists, load
+from luthier.errors import DataError, SettingError, StudyBusy
+from luthier.estimators import finalists, job, load
 from luthier.estimators.job import Job
 from luthier.estimators.objective import Training
+from luthier.estimators.prepared import fingerprint
 from luthier.estimators.wishes import Wishes
+from luthier.folds import CrossValidation
 from luthier.recipes import Recipe
 from luthier.training import RateLog, nudge
+from luthier.trial import State
 
 SOURCE = Path(__file__).parents[2] / "src"
 
@@ -93,6 +98,97 @@ def test_other_data_in_the_same_directory_is_refused(tmp_path):
         run(from_arrays(*blobs(seed=9)), tmp_path, budget=1)
     with pytest.raises(SettingError, match="begun with metric=None, not 'f1'"):
         run(from_arrays(*blobs()), tmp_path, budget=1, metric="f1")
+    with pytest.raises(SettingError, match="begun with folds=None, not 3"):
+        run(from_arrays(*blobs()), tmp_path, budget=2, folds=3)
+    with pytest.raises(SettingError, match="begun with mode='caviar', not 'panda'"):
+        run(from_arrays(*blobs()), tmp_path, budget=2, mode="panda")
+
+
+def test_a_cross_validation_goes_on_as_one(tmp_path):
+    data = from_arrays(*blobs(60))
+    run(data, tmp_path, budget=1, epochs=1, folds=2)
+    again = run(data, tmp_path, budget=2, epochs=1)  # as after Ctrl-C, without saying folds again
+    assert [trial.steps for trial in again.study.trials] == [2, 2]
+
+
+def test_a_split_that_came_along_belongs_to_the_data():
+    data = from_arrays(*blobs(30))
+    parts = np.array(["train"] * 20 + ["test"] * 10)
+    marks = {fingerprint(d) for d in (data, replace(data, given=parts), replace(data, given=parts[::-1]))}
+    assert len(marks) == 3
+
+
+HOLDING = """
+import sys, time
+from pathlib import Path
+from luthier.estimators.files import alone
+
+with alone(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_two_processes_do_not_do_the_same_job(tmp_path):
+    other = subprocess.Popen(
+        [sys.executable, "-c", HOLDING, str(tmp_path)], stdout=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONPATH": str(SOURCE)},
+    )  # fmt: skip
+    with other:
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(StudyBusy):
+            run(from_arrays(*blobs()), tmp_path, budget=1)
+        other.kill()
+    assert run(from_arrays(*blobs()), tmp_path, budget=1).test is not None
+
+
+def test_what_earlier_runs_have_searched_is_not_left_for_retraining(tmp_path, monkeypatch):
+    left = []
+
+    def killed(*_, left_s, **__):
+        left.append(left_s)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(finalists, "retrain", killed)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            run(from_arrays(*blobs()), tmp_path, budget="6s")
+    with luthier.load(tmp_path) as study:
+        assert left[1] <= 6.0 - study.spent.seconds
+
+
+def test_copies_of_a_row_are_in_one_fold(monkeypatch):
+    x, y = blobs(60)
+    made = []
+
+    class Watched(CrossValidation):
+        def __init__(self, *args, **settings):
+            super().__init__(*args, **settings)
+            made.append(self)
+
+    monkeypatch.setattr(job, "CrossValidation", Watched)
+    data = from_arrays(np.concatenate([x, x[:20]]), np.concatenate([y, y[:20]]))
+    rows = run(data, budget=1, epochs=1, folds=3).prepared.parts.whole[0].numpy()
+    for train, valid in made[0].pairs:
+        assert not {row.tobytes() for row in rows[train]} & {row.tobytes() for row in rows[valid]}
+
+
+def test_a_trial_with_few_folds_does_not_beat_those_with_all():
+    fitted = run(from_arrays(*blobs()), budget=2, epochs=1, folds=3)
+    whole, lucky = fitted.study.trials
+    cut = replace(lucky, state=State.PAUSED, grant=None, curve=lucky.curve.upto(1), metrics={"acc": 1.5})
+    study = SimpleNamespace(metrics=fitted.study.metrics, trials=[whole, cut], best=cut)
+    training = Training(Recipe("tabular", fitted.study.space), fitted.prepared.targets, fitted.prepared.parts)
+    chosen = finalists.crowned(study, training, fitted.prepared, epochs=1)
+    assert chosen.trials[0].number == whole.number
+
+
+def test_an_auc_needs_rows_of_two_classes():
+    x, y = blobs(120, classes=2)
+    y[100:] = "ant"
+    parts = np.array(["train"] * 80 + ["valid"] * 20 + ["test"] * 20)
+    with pytest.raises(DataError, match="all 20 test rows are of one class, so they have no AUC"):
+        run(replace(from_arrays(x, y), given=parts), metric="auc")
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import pickle
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.base import clone
 from sklearn.datasets import load_iris
@@ -44,8 +45,31 @@ def test_labels_come_back_as_they_were_given(iris):
         assert net.classes_.dtype == labels.dtype
         assert net.predict(x).dtype == labels.dtype
         assert net.score(x, labels[y]) > 0.6
+        np.testing.assert_array_equal(net.model_.predict(x), net.predict(x))
     yes = NetClassifier(budget=1, epochs=8, random_state=0).fit(x, y == 0)
     assert yes.predict(x).dtype == bool
+
+
+def test_labels_that_look_like_numbers_come_back_as_strings():
+    y = np.array(["0", "1"] * 20)
+    texts = [f"{'good nice' if label == '1' else 'bad sad'} thing {n}" for n, label in enumerate(y)]
+    net = NetClassifier(budget=1, epochs=5, random_state=0).fit(texts, y)
+    assert net.classes_.tolist() == ["0", "1"]
+    assert net.score(texts, y) > 0.5
+
+
+def test_a_model_of_a_frame_knows_its_columns(iris):
+    x, y = iris
+    frame = pd.DataFrame(x, columns=["a", "b", "c", "d"])
+    net = NetClassifier(**SMALL, random_state=0).fit(frame, y)
+    np.testing.assert_array_equal(net.model_.predict(frame[["d", "c", "b", "a"]]), net.predict(frame))
+
+
+def test_the_array_that_was_fitted_can_be_predicted_though_a_column_was_left_out(iris):
+    x, y = iris
+    numbered = np.column_stack([np.arange(len(x)), x])
+    net = fit(numbered, y, budget=1, epochs=2, workers=0, view="none")
+    assert net.predict(numbered).shape == y.shape
 
 
 def test_probabilities_belong_to_the_classes(iris):

@@ -164,3 +164,16 @@ def test_categories_that_training_did_not_have_are_unknown():
     codes = model.encoder.encode(model.dataset(new))[1]
     assert codes.tolist() == [[0], [0], [0]]
     assert np.isfinite(model.predict_proba(new)).all()
+
+
+def test_weights_lie_beside_the_description_whatever_it_says(tmp_path):
+    x, y = table()
+    wishes = Wishes(budget=1, epochs=2, workers=0, view="none")
+    Job(from_arrays(x, y), wishes, directory=tmp_path / "job").run()
+    path = tmp_path / "job" / "model" / "model.json"
+    content = json.loads(path.read_text())
+    elsewhere = tmp_path / content["weights"]
+    (path.parent / content["weights"]).rename(elsewhere)
+    path.write_text(json.dumps({**content, "weights": str(elsewhere)}))
+    with pytest.raises(DataError, match="is missing"):
+        load(tmp_path / "job")

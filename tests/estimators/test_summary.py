@@ -86,6 +86,7 @@ def test_the_page_and_its_pictures_are_written(numbers, classes, tmp_path):
     assert "pictures/predictions.png" in page
     assert "luthier fit x.csv --budget 40m" in page
     page = write_summary(classes, tmp_path / "c").read_text()
+    assert "fit(..., budget='40m')" in page
     for name in ("learning_curves", "confusion_matrix", "reliability"):
         assert f"pictures/{name}.png" in page
         assert (tmp_path / "c" / "pictures" / f"{name}.png").stat().st_size > 3000

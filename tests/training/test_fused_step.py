@@ -101,3 +101,18 @@ def test_variants_of_an_optimizer_go_their_own_way(options):
         step()
         theirs.step()
     assert same(one, two)
+
+
+def test_adam_that_was_told_to_decay_apart_does_so():
+    (one, _), (two, _) = twins("adam")
+    ours, theirs = (
+        torch.optim.Adam(model.parameters(), lr=0.1, weight_decay=0.5, fused=True, decoupled_weight_decay=True)
+        for model in (one, two)
+    )
+    step = Step(ours)
+    for at in range(4):
+        for model in (one, two):
+            backward(model, at)
+        step()
+        theirs.step()
+    assert same(one, two)

@@ -438,3 +438,15 @@ def test_a_compiled_training_resumes_to_the_bit():
 def test_settings_out_of_range_are_told(wrong):
     with pytest.raises(SettingError, match=next(iter(wrong))):
         Settings(**wrong)
+
+
+def test_the_epoch_in_which_patience_ends_is_kept_if_it_was_the_best():
+    def objective(lr, run):
+        made = trainer(lr=lr, epochs=9, patience=1)
+        made.validate = lambda _: {"valid_loss": float(len(made.curve)), "acc": float(len(made.curve))}
+        made.fit(data(), data(), run=run)
+
+    space = lt.Space(lr=lt.Float(0.01, 0.1))
+    study = lt.tune(objective, space, maximize="acc", budget=1, schedule="full", workers=0, view="none")
+    assert study.trials[0].steps == 2
+    assert checkpoint.read(study.checkpoint())["step"] == 2

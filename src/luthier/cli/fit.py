@@ -37,7 +37,7 @@ For example:
 @click.option("--dir", "dir", metavar="DIR", help="Where everything is kept.  [default: runs/NAME]")
 @click.option("--name", help="A name for people.")
 @click.option("--workers", default="auto", show_default=True, help="Worker processes; 0 runs in this process.")
-@click.option("--metric", help="To tune: acc, balanced accuracy, f1, auc, log loss; r2, mae, rmse.")
+@click.option("--metric", help="To tune: acc, balanced_acc, f1, auc, log_loss; r2, mae, rmse; token_acc, exact_match.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of split, search and training.")
 @click.option(
     "--epochs", type=click.IntRange(min=1), help="Of a full training; chosen by data and budget if not given."
@@ -87,7 +87,7 @@ def _job(
         folds=given["folds"], mode=given["mode"], ensemble=given["ensemble"], calibrate=given["calibrate"],
         view=given["view"], name=given["name"],
     )  # fmt: skip
-    again = shlex.join(["luthier", "fit", data, "--dir", str(directory)])
+    again = shlex.join(_words(context, data, directory))
     try:
         fitted = run_job(dataset, wishes, directory=directory, again=again)
     except Interrupted as stopped:
@@ -100,6 +100,22 @@ def _job(
     click.echo(f"Model:   {directory / 'model'}    to predict: luthier predict {shlex.quote(str(directory))} NEW_DATA")
     if onnx:
         click.echo(f"ONNX:    {directory / 'model.onnx'}")
+
+
+def _words(context: click.Context, data: str, directory: Path) -> list[str]:
+    """Return the command that goes on with the job: what was given, without the budget, which the job knows."""
+    words = ["luthier", "fit", data, "--dir", str(directory)]
+    for option in context.command.params:
+        name = str(option.name)
+        given = context.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE
+        if not isinstance(option, click.Option) or not given or name in ("budget", "dir", "view"):
+            continue
+        value = context.params[name]
+        if option.is_flag:
+            words.append((option.opts if value else option.secondary_opts)[0])
+        else:
+            words += [option.opts[0], str(value)]
+    return words
 
 
 def _budget(context: click.Context, given: dict[str, Any], directory: Path) -> Any:

@@ -122,7 +122,7 @@ def _best(study: StudyReader) -> Iterator[Text]:
 def _running(study: StudyReader) -> Iterator[Text]:
     from rich.text import Text
 
-    alive = [t for t in study.history.live if t.state in (State.RUNNING, State.PAUSED)]
+    alive = [t for t in study.history.live if t.state in (State.RUNNING, State.PAUSED) or t.metrics]
     if not alive:
         return
     yield Text("")

@@ -78,7 +78,8 @@ def from_arrays(
         raise DataError("x holds no rows")
     if array.ndim != 2:
         raise DataError(_shape_message(array))
-    return frame_dataset(Table(_named(array, wanted)), labels, wanted)
+    found = frame_dataset(Table(_named(array, wanted)), labels, wanted)
+    return found if wanted.like else replace(found, form={**found.form, "width": array.shape[1]})
 
 
 def as_array(values: Any, name: str) -> NDArray[Any]:
@@ -157,8 +158,13 @@ def _audio(x: Any, labels: NDArray[Any] | None, wanted: Wanted, rate: int | None
 
 
 def _named(array: NDArray[Any], wanted: Wanted) -> dict[str, NDArray[Any]]:
-    """The columns of a table: x0, x1, ..., or as they were named before."""
-    names = list(wanted.like.get("columns", ())) or [f"x{i}" for i in range(array.shape[1])]
+    """The columns of a table: x0, x1, ..., or as they were named before.
+
+    Of an array, all columns that there were are wanted again, also those that nobody learns from.
+    """
+    width = wanted.like.get("width")
+    names = [] if width else list(wanted.like.get("columns", ()))
+    names = names or [f"x{i}" for i in range(width or array.shape[1])]
     if len(names) != array.shape[1]:
         raise DataError(f"x has {counted(array.shape[1], 'column')}, {len(names)} are needed")
     return {name: array[:, i] for i, name in enumerate(names)}

@@ -158,6 +158,11 @@ def _like(columns: Mapping[str, Column], wanted: Wanted, source: str) -> Roles:
     names, form = list(columns), wanted.like
     target = wanted.target if wanted.target in columns else None
     if wanted.task == "tabular":
+        lacking = [name for name in form["columns"] if name not in names]
+        if len(lacking) > 1:
+            raise DataError(
+                f"{source} has no columns {', '.join(map(repr, lacking[:20]))}, but {', '.join(names[:20])}"
+            )
         inputs = tuple(known(name, names, "column", source) for name in form["columns"])
         return Roles("tabular", target, inputs=inputs)
     if wanted.task == "image":

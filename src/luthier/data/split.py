@@ -84,7 +84,7 @@ def split(
     given, open_rows, notes = _from_given(dataset, wanted)
     left = {part: share for part, share in wanted.items() if not len(given[part])}
     if left:
-        units, note = _units(dataset, groups)
+        units, note = together(dataset, groups)
         notes += note
         _check_enough(dataset, len(np.unique(units[open_rows])), left)
         rng = np.random.default_rng((seed, len(dataset)))
@@ -120,7 +120,7 @@ def folds(
     SettingError
         If `k` is below 2, or more than there are rows (or groups).
     """
-    units, _ = _units(dataset, groups)
+    units, _ = together(dataset, groups)
     count = len(np.unique(units))
     if not 2 <= k <= count:
         raise SettingError(
@@ -160,8 +160,11 @@ def _from_given(dataset: Dataset, wanted: Mapping[str, float]) -> tuple[dict[str
     return given, np.flatnonzero(dataset.given == "train"), tuple(notes)
 
 
-def _units(dataset: Dataset, groups: Sequence[Any] | None) -> tuple[Rows, tuple[str, ...]]:
-    """For each row the number of what it has to stay together with, (n,), and what has to be told."""
+def together(dataset: Dataset, groups: Sequence[Any] | None = None) -> tuple[Rows, tuple[str, ...]]:
+    """Return for each row the number of what it has to stay together with, (n,), and what has to be told.
+
+    Rows with the very same inputs, and rows of a group; see `split`.
+    """
     first = first_of_its_kind(dataset)
     copies = int((first != np.arange(len(first))).sum())
     notes: tuple[str, ...] = ()

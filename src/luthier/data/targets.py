@@ -43,6 +43,7 @@ def decide(name: str, values: NDArray[Any] | Column, *, goal: str = "auto", tabu
 
     Text and booleans are classes. So are whole numbers: in a table if at most 20 different ones occur, and less than
     half as many as rows; with images, texts and audio if they count from 0 or 1 on. Everything else is a number.
+    Labels that are given as strings in memory stay strings, also ``"1"`` and ``"true"``.
 
     Parameters
     ----------
@@ -60,17 +61,25 @@ def decide(name: str, values: NDArray[Any] | Column, *, goal: str = "auto", tabu
     DataError
         If the values cannot be what they have to be, or there are none.
     """
-    column = understand(name, values if isinstance(values, Column) else flat(name, values))
+    given = values if isinstance(values, Column) else flat(name, values)
+    column = understand(name, given)
     missing = column.missing
     if missing.all():
         raise DataError(f"target {name!r} holds no values")
     if column.kind in ("date", "time"):
-        raise DataError(f"target {name!r} holds dates: give a number or classes to predict, or another target")
+        raise DataError(
+            f"target {name!r} holds dates: give a number or classes to predict, or another target; task='seq2seq' "
+            "learns to write them"
+        )
+    words = None if isinstance(given, Column) else _words(given[~missing])
     if column.kind == "number" or goal == "number":
-        return _of_numbers(name, column, goal, tabular)
+        target = _of_numbers(name, column, goal, tabular)
+        if words is None or target.classes is None:
+            return target
+        return _classes(column.values, words, missing, target.notes)
     labels = column.values[~missing]
     if column.kind == "boolean":
-        labels = labels.astype(bool)
+        labels = labels.astype(bool) if words is None else words
     return _classes(column.values, labels, missing, (f"target {name!r}: classes, because it holds {_what(column)}",))
 
 
@@ -151,6 +160,12 @@ def keep_rows(dataset: Dataset, good: NDArray[np.bool_], note: str) -> Dataset:
     if classes is not None and isinstance(left.targets, np.ndarray):
         classes = tuple(sorted(set(left.targets.tolist())))
     return replace(left, classes=classes, notes=(*left.notes, note))
+
+
+def _words(given: NDArray[Any]) -> NDArray[Any] | None:
+    """Labels that were given as strings, which they stay, whatever is written there; None if they were not."""
+    words = given.astype(object)
+    return words if all(isinstance(word, str) for word in words.tolist()) else None
 
 
 def _gone(name: str, values: NDArray[Any] | Column) -> int:

@@ -2,16 +2,38 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from luthier.errors import DataError
+from luthier.errors import DataError, StudyBusy
+from luthier.store.lock import busy_message
 
 
-def write_bytes(path: Path, data: bytes) -> Path:
+@contextmanager
+def alone(directory: Path) -> Iterator[None]:
+    """Hold a job's directory against other processes; the kernel lets go of it when this one dies, however it dies.
+
+    Raises
+    ------
+    StudyBusy
+        If another process holds it; the message says who.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    with open(directory / "job.lock", "a") as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise StudyBusy(busy_message(directory)) from None
+        yield
+
+
+def write_bytes(path: Path, data: bytes | memoryview) -> Path:
     """Write a file durably.
 
     Parameters
@@ -65,7 +87,7 @@ def write_tensors(path: Path, content: dict[str, Any]) -> Path:
 
     buffer = io.BytesIO()
     torch.save(content, buffer)
-    return write_bytes(path, buffer.getvalue())
+    return write_bytes(path, buffer.getbuffer())  # no second copy of what may be large
 
 
 def read_tensors(path: Path, *, mapped: bool = False) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from luthier.estimators.saved import SavedModel
 from luthier.estimators.targets import ClassTargets
 from luthier.execute import checkpoint
 from luthier.reader import StudyReader
-from luthier.trial import Trial
+from luthier.trial import State, Trial
 
 Say = Callable[[str], None]
 _CANDIDATES = 12  # networks that an ensemble is selected from
@@ -105,12 +105,16 @@ def choose(study: StudyReader, training: Training, prepared: Prepared, *, ensemb
 def crowned(study: StudyReader, training: Training, prepared: Prepared, *, epochs: int) -> Chosen:
     """Take the best trial of a cross-validation, and train it on the training rows: no fold's network is kept.
 
+    Trials that have all folds come first: what a few folds gave may be luck.
+
     Raises
     ------
     LuthierError
         If no trial has a result.
     """
-    trial = study.best
+    metric = study.metrics[0]
+    whole = [t for t in study.trials if t.state is State.DONE and math.isfinite(t.metrics.get(metric.name, math.nan))]
+    trial = min(whole, key=lambda t: metric.sign * t.metrics[metric.name]) if whole else study.best
     if trial is None:
         raise LuthierError("no trial has got through a fold: give a longer budget, or fewer folds")
     plan = training.plan(trial.config, prepared.parts.train, seed=trial.seed, device=_device())
@@ -220,6 +224,8 @@ def retrain(
         plan = training.plan(config, whole, seed=trial.seed, device=_device())
         try:
             plan.fit(None, run=loop)
+            if plan.trainer.ended:
+                raise Diverged(plan.trainer.ended)
         except Diverged:
             return (
                 chosen.model,

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from luthier.data import Dataset, from_arrays, read
 from luthier.errors import SettingError
 from luthier.estimators.job import Fitted, Job
@@ -110,7 +112,7 @@ def fit(
         mode=mode, ensemble=ensemble, calibrate=calibrate, test=test, view=view,
     )  # fmt: skip
     directory = None if dir is None else Path(dir)
-    fitted = run_job(dataset, wishes, directory=directory, again="the same call with a larger budget=")
+    fitted = run_job(dataset, wishes, directory=directory)
     kind = {"classes": NetClassifier, "number": NetRegressor}.get(str(dataset.goal), NetTranslator)
     net = kind(
         task=dataset.task, budget=budget, metric=metric, epochs=epochs, search=search, folds=folds,
@@ -121,7 +123,10 @@ def fit(
     if dataset.goal == "classes":
         net.classes_ = fitted.model.classes
     if isinstance(dataset.inputs, dict):
-        net.n_features_in_ = len(dataset.inputs)
+        names = list(dataset.form.get("columns", dataset.inputs))  # a date is one column, and several inputs
+        net.n_features_in_ = len(names)
+        if hasattr(x, "columns") or isinstance(x, (str, os.PathLike)):
+            net.feature_names_in_ = np.array(names, object)
     net.test_, net.summary_ = fitted.test, summary(fitted, directory=directory)
     return net
 

@@ -13,15 +13,18 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 import torch
 
 from luthier.budget import Budget
+from luthier.data.split import together
 from luthier.errors import SettingError
 from luthier.estimators import finalists
 from luthier.estimators.default_first import DefaultFirst
-from luthier.estimators.files import read_json, write_json
+from luthier.estimators.files import alone, read_json, write_json
 from luthier.estimators.held_out import Result, assess, tested, write_down
 from luthier.estimators.objective import Training
 from luthier.estimators.prepared import Prepared, fingerprint, prepare
@@ -94,6 +97,7 @@ class Job:
     ) -> None:
         self._dataset, self._wishes, self._directory, self._say = dataset, wishes, directory, say
         self._begun = time.monotonic()
+        self._searched_s = 0.0  # in this run
         self._everything: Any = None  # the parts with all rows, where the search uses fewer
         self._budget = Budget.of(wishes.budget)
         if self._budget == Budget():
@@ -109,7 +113,15 @@ class Job:
             If the data or the wishes do not fit, before anything runs.
         Interrupted
             If the search was interrupted.
+        StudyBusy
+            If another process does this job.
         """
+        if self._directory is None:
+            return self._run()
+        with alone(self._directory):
+            return self._run()
+
+    def _run(self) -> Fitted:
         there = self._remembered()
         wishes = self._wishes
         prepared = prepare(
@@ -141,20 +153,23 @@ class Job:
         there: dict[str, Any] = read_json(path)
         if there["data"] != fingerprint(self._dataset):
             raise SettingError(
-                f"{self._directory} holds a job on other data ({there['source']}), or the data has changed since: use "
-                "another dir"
+                f"{self._directory} holds a job on other data ({there['source']}) or with another target or task, or "
+                "the data has changed since: use another dir"
             )
-        for name, given in (("metric", self._wishes.metric), ("epochs", self._wishes.epochs)):
-            if given is not None and given != there["wishes"][name]:
+        said = {"folds": None, "mode": "caviar", "look": self._wishes.look, **there["wishes"]}
+        for name, unsaid in (("metric", None), ("epochs", None), ("folds", None), ("mode", "caviar")):
+            given = getattr(self._wishes, name)
+            if given not in (unsaid, said[name]):
                 raise SettingError(
-                    f"the job in {self._directory} was begun with {name}={there['wishes'][name]!r}, not {given!r}: use "
+                    f"the job in {self._directory} was begun with {name}={said[name]!r}, not {given!r}: use "
                     "another dir, or leave it out"
                 )
         self._say(f"going on with the job in {self._directory}")
         if there["budget"] != _plain(self._budget):
             write_json(path, {**there, "budget": _plain(self._budget)})  # the latest total is the one to go on with
-        said = there["wishes"]
-        self._wishes = replace(self._wishes, metric=said["metric"], seed=there["seed"], test=said["test"])
+        kept = {name: said[name] for name in ("metric", "folds", "mode", "test", "look")}
+        self._wishes = replace(self._wishes, **kept, seed=there["seed"])
+        self._wishes.check(self._dataset.goal)
         return there
 
     def _decide(self, prepared: Prepared) -> Sizes:
@@ -184,7 +199,7 @@ class Job:
                 "format": FORMAT, "data": fingerprint(self._dataset), "source": self._dataset.source,
                 "task": prepared.dataset.task, "seed": wishes.seed, "budget_s": _finite(self._budget.seconds),
                 "budget": _plain(self._budget),
-                "wishes": {"metric": wishes.metric, "epochs": wishes.epochs, "test": wishes.test},
+                "wishes": {n: getattr(wishes, n) for n in ("metric", "epochs", "folds", "mode", "test", "look")},
                 "sizes": {**asdict(sizes), "tuning_s": _finite(sizes.tuning_s)},
             })  # fmt: skip
         return sizes
@@ -199,25 +214,37 @@ class Job:
     # -- the search --------------------------------------------------------------------------------------------------
 
     def _search(self, prepared: Prepared, sizes: Sizes, made: Recipe, training: Training) -> StudyReader:
-        """Tune; the data go to workers through a file."""
+        """Tune; the data go to workers through a file, which goes with the call where there is no directory."""
+        if self._wishes.workers == 0 or self._directory is not None:
+            return self._tuned(prepared, sizes, made, training, place=self._directory)
+        with TemporaryDirectory(prefix="luthier-fit-") as place:
+            return self._tuned(prepared, sizes, made, training, place=Path(place))
+
+    def _tuned(
+        self, prepared: Prepared, sizes: Sizes, made: Recipe, training: Training, *, place: Path | None
+    ) -> StudyReader:
         wishes, metric = self._wishes, prepared.metric
         control = None if self._directory is None else (self._directory / CONTROL).resolve()
-        training = replace(training, watched=wishes.mode == "panda", control=control)
-        if wishes.workers != 0:
-            place = self._directory or _temporary()
+        training = replace(training, watched=wishes.mode == "panda", quiet=wishes.view == "none", control=control)
+        if wishes.workers != 0 and place is not None:
             training = replace(training, data=prepared.parts.save(place / "data.pt"))
         objective: Any = training
         schedule = "full" if training.watched else "auto"
         if wishes.folds is not None:
             labels = torch.cat([prepared.parts.train[1], prepared.parts.valid[1]])
             kinds = labels.tolist() if prepared.targets.classes else len(labels)
-            objective, schedule = CrossValidation(training.fold, kinds, wishes.folds, seed=wishes.seed), "race"
+            rows = np.concatenate([prepared.rows["train"], prepared.rows["valid"]])
+            copies, _ = together(prepared.dataset.take(rows))
+            objective = CrossValidation(training.fold, kinds, wishes.folds, seed=wishes.seed, groups=copies.tolist())
+            schedule = "race"
+        begun = time.monotonic()
         study = tune(
             objective, made.space, maximize=metric.name if metric.maximize else None,
             minimize=None if metric.maximize else metric.name, budget=self._tuning(sizes),
             search=self._searching(made), schedule=schedule, workers=wishes.workers, dir=self._directory,
             name=wishes.name, seed=wishes.seed, view=wishes.view,
         )  # fmt: skip
+        self._searched_s = time.monotonic() - begun
         if study.ended_by in ("SIGINT", "SIGTERM"):
             raise Interrupted(study.ended_by)
         return study
@@ -278,7 +305,8 @@ class Job:
             if there.facts.get("chosen") == facts["chosen"]:
                 self._say(f"the model of {chosen.title} is there")
                 return there
-        left = self._budget.seconds - (time.monotonic() - self._begun)
+        outside = time.monotonic() - self._begun - self._searched_s
+        left = self._budget.seconds - outside - fitted.study.spent.seconds  # of all runs
         if self._wishes.mode == "panda":
             retrained, why = chosen.model, "the network that was watched over is the model: it was not trained again"
         else:
@@ -352,9 +380,3 @@ def _plain(budget: Budget) -> dict[str, float]:
 def _finite(value: float) -> float | None:
     """JSON has no infinity."""
     return value if math.isfinite(value) else None
-
-
-def _temporary() -> Path:
-    import tempfile
-
-    return Path(tempfile.mkdtemp(prefix="luthier-fit-"))

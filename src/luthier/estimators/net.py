@@ -94,7 +94,10 @@ class _Net(BaseEstimator):  # type: ignore[misc] # scikit-learn has no types her
             X = validate_data(self, X, reset=False, **finite)
         else:
             X, y = validate_data(self, X, y, **finite, **checks)
-        columns = {f"x{place}": np.asarray(X[:, place], np.float64) for place in range(X.shape[1])}
+        names = list(getattr(self, "feature_names_in_", ()))
+        if len(set(names)) < X.shape[1]:
+            names = [f"x{place}" for place in range(X.shape[1])]
+        columns = {name: np.asarray(X[:, place], np.float64) for place, name in enumerate(names)}
         form = {"task": "tabular", "columns": dict.fromkeys(columns, "number")}
         return Dataset("tabular", columns, form=form), y
 
@@ -203,7 +206,8 @@ class NetClassifier(ClassifierMixin, _Net):  # type: ignore[misc]
             raise SettingError(
                 f"y has one class only, {self.classes_[0]!r}: nothing can be told apart; give examples of another class"
             )
-        self._fit(with_targets(dataset, codes.reshape(-1), tuple(range(len(self.classes_)))))
+        labels = np.array(self.classes_.tolist())  # of their own type, where y was of objects
+        self._fit(with_targets(dataset, labels[codes.reshape(-1)], tuple(labels.tolist())))
         return self
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:

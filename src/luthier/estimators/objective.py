@@ -78,6 +78,8 @@ class Training:
     watched
         Watch over the training and act on it (`luthier.training.babysit`), instead of following the schedule. What was
         done is kept as ``rates.json`` in the trial's directory.
+    quiet
+        Do not print what is decided while it is watched.
     control
         File by which a person may step in while it is watched, see `luthier.training.intervention`.
     """
@@ -88,6 +90,7 @@ class Training:
     device: str | None = None
     precision: str = "auto"
     watched: bool = False
+    quiet: bool = False
     control: Path | None = None
 
     def __call__(self, config: dict[str, Any], run: Any) -> None:
@@ -100,8 +103,9 @@ class Training:
         from luthier.training.babysit_trainer import babysit_trainer
 
         log = babysit_trainer(
-            plan.trainer, plan.train, plan.data(parts.valid), run=run, tell=print, control=self.control
-        )
+            plan.trainer, plan.train, plan.data(parts.valid), run=run, tell=None if self.quiet else print,
+            control=self.control,
+        )  # fmt: skip
         log.save(run.path / "rates.json")
 
     def fold(self, config: dict[str, Any], train: Any, valid: Any, seed: int) -> dict[str, float]:

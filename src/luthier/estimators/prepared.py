@@ -91,7 +91,7 @@ def prepare(
     Raises
     ------
     DataError
-        If there is too little to learn from: few rows, or one class only.
+        If there is too little to learn from: few rows, or one class only; or to measure by.
     """
     enough(dataset, test=test)
     wanted = metric_of(metric, dataset.goal)
@@ -107,6 +107,8 @@ def prepare(
     for name, what in (("train", "train on"), ("valid", "choose by")):
         if not len(rows[name]):
             raise DataError(f"{dataset.source}: no rows are left to {what}, of {len(dataset)}: give more data")
+    if wanted.name == "auc":
+        _several_classes(dataset, rows)
     encoder = learn_encoder(dataset, rows["train"], seconds=seconds)
     targets = learn_targets(dataset.take(rows["train"]))
     train, valid_ = (dataset.take(rows[name]) for name in ("train", "valid"))
@@ -119,6 +121,16 @@ def prepare(
     for note in notes:
         say(note)
     return Prepared(dataset, found, rows, encoder, targets, encoded, wanted, notes)
+
+
+def _several_classes(dataset: Dataset, rows: dict[str, NDArray[np.intp]]) -> None:
+    """Check that the AUC can be measured wherever it will be."""
+    for name in ("valid", "test"):
+        if len(rows[name]) and len(np.unique(dataset.labels()[rows[name]])) < 2:
+            raise DataError(
+                f"{dataset.source}: all {len(rows[name]):,} {name} rows are of one class, so they have no AUC: use "
+                "another metric, or give more examples of the other classes"
+            )
 
 
 def _without_useless(dataset: Dataset, found: Look) -> tuple[Dataset, str]:
@@ -165,11 +177,11 @@ def enough(dataset: Dataset, *, test: bool) -> None:
 
 
 def fingerprint(dataset: Dataset) -> str:
-    """Return a digest of inputs and targets, by which a job knows its data again."""
+    """Return a digest of inputs, targets and the split that came along, by which a job knows its data again."""
     digest = blake2b(digest_size=12)
     digest.update(f"{dataset.task} {len(dataset)} {dataset.classes} {dataset.rate}".encode())
     parts = list(dataset.inputs.items()) if isinstance(dataset.inputs, dict) else [("", dataset.inputs)]
-    for name, part in [*parts, ("", dataset.targets)]:
+    for name, part in [*parts, ("", dataset.targets), *([] if dataset.given is None else [("given", dataset.given)])]:
         digest.update(name.encode())
         _digest(part, digest)
     return digest.hexdigest()

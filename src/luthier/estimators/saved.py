@@ -214,7 +214,7 @@ def load(directory: str | os.PathLike[str], *, device: str = "cpu") -> SavedMode
             f"the model in {place} was written by Luthier {said['luthier']} in a newer format, {said['format']}, than "
             f"this one reads, {FORMAT}: use that version"
         )
-    weights = place / said["weights"]
+    weights = place / Path(said["weights"]).name  # beside model.json, whatever it says
     if not weights.exists():
         raise DataError(f"the model in {place} is not whole: {weights.name} is missing")
     if f"weights-{_digest(weights.read_bytes())}.pt" != weights.name:

@@ -9,7 +9,7 @@ from typing import Any
 from luthier.budget import clock
 from luthier.errors import LuthierError
 from luthier.estimators.files import write_bytes
-from luthier.estimators.job import Fitted
+from luthier.estimators.job import Fitted, remembered_budget
 from luthier.estimators.measure import WORDS, shown
 from luthier.estimators.targets import ClassTargets, TextTargets
 from luthier.trial import State, Trial
@@ -30,7 +30,7 @@ def write_summary(fitted: Fitted, directory: Path, *, again: str = "") -> Path:
     directory
         Of the job.
     again
-        What to type to go on.
+        What to type to go on; the Python call, if it is empty.
     """
     from luthier.estimators.drawings import draw
 
@@ -112,10 +112,10 @@ def _majority(fitted: Fitted, found: Mapping[str, float]) -> str:
         return f"Always saying the most frequent class would be right in {100 * max(rows) / sum(rows):.1f} %."
     if "r2" in found:
         rmse, mae = shown("rmse", found["rmse"]), shown("mae", found["mae"])
-        return (
-            f"It is off by {mae} on average (root mean squared {rmse}), and explains {100 * found['r2']:.0f} % of the "
-            "variation that the mean leaves."
-        )
+        off = f"It is off by {mae} on average (root mean squared {rmse}), and "
+        if found["r2"] <= 0.0:
+            return f"{off}no better than always saying the mean."
+        return f"{off}explains {100 * found['r2']:.0f} % of the variance of the targets."
     return ""
 
 
@@ -200,6 +200,9 @@ def _best(fitted: Fitted) -> list[str]:
     if len(chosen) > 1:
         shares = ", ".join(f"trial {int(number)} ({100 * weight:.0f} %)" for number, _, weight in chosen)
         lines.append(f"The model is a mixture: {shares}.")
+    if best.number == first.number:
+        rows = [f"| `{n}` | {number_text(v)} |" for n, v in best.config.items()]
+        return [*lines, "", "| parameter | default |", "|---|---|", *rows]
     rows = [f"| `{n}` | {number_text(v)} | {_default(first.config, n, v)} |" for n, v in best.config.items()]
     return [*lines, "", "| parameter | best | default |", "|---|---|---|", *rows]
 
@@ -211,7 +214,8 @@ def _watched(trial: Trial) -> list[str]:
     branches, back = int(trial.metrics["branches"]), int(trial.metrics["rollbacks"])
     return [
         f"It was watched over: {_counted(branches, 'time')} several learning rates were tried side by side, "
-        f"{_counted(back, 'time')} it was set back to an earlier state. Every decision is in the log of the trial."
+        f"{_counted(back, 'time')} it was set back to an earlier state. Every decision is in "
+        f"`trials/{trial.number:05d}/rates.json`."
     ]
 
 
@@ -238,6 +242,11 @@ def _worth(fitted: Fitted, drawn: Mapping[str, str]) -> list[str]:
     again = "was trained again on training and validation rows together, and" if _retrained(fitted) else ""
     if tested is not None and again:
         lines += ["", f"The model that was tested {again} has seen more than the one in the column before."]
+    if isinstance(fitted.model.targets, TextTargets):
+        lines += [
+            "", "Both are of texts that the network writes by itself, compared word by word. While searching, "
+            "`token_acc` counted tokens, each after the right text so far, and was higher.",
+        ]  # fmt: skip
     lines += _classes(tested["classes"] if tested else fitted.valid.classes)
     for name, title in (("confusion_matrix", "Confusion matrix"), ("predictions", "Predictions against the truth")):
         lines += ["", f"![{title}]({drawn[name]})"] if name in drawn else []
@@ -328,7 +337,22 @@ def _use(fitted: Fitted, directory: Path | None, again: str) -> list[str]:
     lines += [probable.rstrip()] if isinstance(fitted.model.targets, ClassTargets) else []
     lines += ["```", "", "Or, for a file or folder of new data:", "", "```", f"luthier predict {directory} NEW_DATA"]
     lines += ["```", "", "To search longer, give a larger total; what was spent before counts:", "", "```"]
-    return [*lines, f"{again or 'luthier fit DATA'} --budget 40m", "```", "", _others(directory)]
+    totals = _larger(directory)
+    more = " ".join([again, *(f"--budget {total}" for total in totals)]) if again else f"fit(..., budget={totals[0]!r})"
+    return [*lines, more, "```", "", _others(directory)]
+
+
+def _larger(directory: Path) -> list[str]:
+    """Twice the budget of the job, as it is given; several limits are several totals."""
+    budget = remembered_budget(directory) or {"seconds": 1200.0}
+    units = {"trials": "trials", "steps": "steps", "seconds": "s"}
+    return [_total(2.0 * value, units[name]) for name, value in budget.items()]
+
+
+def _total(value: float, unit: str) -> str:
+    if unit == "s" and value >= 120.0:
+        return f"{value / 60.0:.0f}m"
+    return f"{value:.0f}{unit if unit != 'trials' else ''}"
 
 
 def _raw(fitted: Fitted) -> str:

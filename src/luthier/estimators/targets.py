@@ -159,12 +159,12 @@ class NumberTargets:
         return
 
     def encode(self, dataset: Dataset) -> Tensor:
-        """Return the targets on the scale, (n,) float32."""
+        """Return the targets on the scale, (n,) float32; on a logarithmic one, those below `low` count as `low`."""
         if dataset.targets is None:
             raise DataError(f"{dataset.source} has no targets")
         y = np.asarray(dataset.targets, np.float64)
         if self.logarithm:
-            y = np.log(np.maximum(y, np.finfo(float).tiny))
+            y = np.log(np.maximum(y, self.low))  # a zero that training has not seen is not infinitely far away
         return torch.from_numpy((y - self.middle) / self.width).float()
 
     def decode(self, outputs: Any) -> NDArray[np.float64]:

@@ -117,6 +117,8 @@ def _line(axes: Any, values: Any, **style: Any) -> None:
 
 
 def _best(axes: Any, values: Any, metric: str) -> None:
+    from matplotlib.patheffects import withStroke
+
     if len(values) < 2 or not np.isfinite(values).any():
         return
     falling = any(word in metric for word in _FALLING)
@@ -124,8 +126,10 @@ def _best(axes: Any, values: Any, metric: str) -> None:
     axes.plot(place + 1, values[place], "o", markersize=9, markerfacecolor="none", markeredgecolor=INK)
     axes.annotate(
         f"{values[place]:.4g}", (place + 1, values[place]),
-        textcoords="offset points", xytext=(0, 8 if falling else -14), ha="center", fontsize=SMALL - 1, color=INK,
+        textcoords="offset points", xytext=(0, -14 if falling else 8), ha="center", fontsize=SMALL - 1, color=INK,
+        path_effects=[withStroke(linewidth=2.5, foreground="white")],
     )  # fmt: skip
+    axes.margins(y=0.12)  # the number stands beyond the curve
 
 
 def _scale(axes: Any) -> None:

@@ -62,6 +62,7 @@ def hooked(optimizer: torch.optim.Optimizer) -> bool:
 def _kernel(optimizer: torch.optim.Optimizer, group: dict[str, Any]) -> _Kernel | None:
     """Return the update of a group, None where it is not as plain as here."""
     make = _KERNELS.get(type(optimizer))
+    make = _adamw if make is _adam and group.get("decoupled_weight_decay") else make
     params = group["params"]
     states = [optimizer.state.get(p, {}) for p in params]
     plain = group.get("fused") and not group.get("amsgrad") and not group["maximize"]

@@ -133,7 +133,7 @@ class Trainer:
         train = self.moved(train)
         valid = None if valid is None else self.moved(valid)
         for epoch in self._epochs(run):
-            if self.ended:  # before a pause
+            if self.ended:  # in the epoch before, which the run has counted now; or before a pause
                 break
             found = self.epoch(train, epoch) | ({} if valid is None else self.validate(valid))
             if self.diverged:
@@ -144,8 +144,6 @@ class Trainer:
             self._look_back()
             if run is not None:
                 run.report(found)
-            if self.ended:
-                break
         if self._best is not None and not self.diverged:
             self.model.load_state_dict(self._best)
         return self.curve
