@@ -1,6 +1,7 @@
 """The job from raw data to a tested model: in memory and on disk, killed and gone on with."""
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -21,6 +22,7 @@ from luthier.estimators.job import Job
 from luthier.estimators.objective import Training
 from luthier.estimators.prepared import fingerprint
 from luthier.estimators.wishes import Wishes
+from luthier.execute import checkpoint
 from luthier.folds import CrossValidation
 from luthier.recipes import Recipe
 from luthier.training import RateLog, nudge
@@ -281,6 +283,33 @@ def test_a_person_can_step_in_while_one_network_is_watched_over(tmp_path):
     assert fitted.study.trials[0].steps < 500
     [path] = (tmp_path / "job" / "trials").glob("*/rates.json")
     assert "stop" in str(RateLog.load(path))
+
+
+def test_trials_are_ranked_by_the_networks_that_were_kept(tmp_path):
+    study = run(from_arrays(*blobs()), budget=2, epochs=4, directory=tmp_path / "job").study
+    best = finalists.ranked(study)[0]
+    held = finalists._worth(study, best)
+    assert held == -best.metrics["acc"]
+    study.checkpoint(best).unlink()
+    earlier = list(checkpoint.files(tmp_path / "job" / "trials" / f"{best.number:05d}" / "checkpoints"))
+    kept = -dict(best.curve)[max(earlier)]["acc"] if earlier else math.inf
+    assert finalists._worth(study, best) == kept
+
+
+def test_with_too_little_time_for_all_epochs_fewer_are_trained():
+    fitted, said = run(from_arrays(*blobs()), budget=1, epochs=8), []
+    prepared = fitted.prepared
+    training = Training(Recipe("tabular", fitted.study.space), prepared.targets, prepared.parts)
+    chosen = replace(finalists.choose(fitted.study, training, prepared, ensemble=False), epochs=[8])
+    whole = len(prepared.parts.whole[1]) / len(prepared.parts.train[1])
+    object.__setattr__(chosen.trials[0], "seconds", 1000.0)
+    needed = chosen.seconds * whole
+    options = {"everything": prepared.parts, "directory": None, "say": said.append}
+    _, why = finalists.retrain(chosen, training, prepared, left_s=0.375 * needed, **options)
+    assert why == ""
+    assert "75% of its epochs" in said[-1]
+    _, why = finalists.retrain(chosen, training, prepared, left_s=0.2 * needed, **options)
+    assert "no time is left" in why
 
 
 def test_a_budget_in_seconds_keeps_time_for_the_end():

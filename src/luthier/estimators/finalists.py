@@ -26,6 +26,7 @@ Say = Callable[[str], None]
 _CANDIDATES = 12  # networks that an ensemble is selected from
 _MOST = 5  # of them in it
 _MEAN_OF = 3  # networks that an ensemble for numbers is the mean of
+_LEAST = 0.5  # of the epochs: below it a network that has seen the validation rows too is hardly better
 _LATE = 2.0  # times what is left; the estimate is from the search, where several trials shared the processors
 
 
@@ -125,11 +126,23 @@ def crowned(study: StudyReader, training: Training, prepared: Prepared, *, epoch
 
 
 def ranked(study: StudyReader) -> list[Trial]:
-    """Return the trials with a result and a checkpoint, the best first."""
-    metric = study.metrics[0]
-    scored = [t for t in study.trials if t.failure is None and math.isfinite(t.metrics.get(metric.name, math.nan))]
-    scored = [t for t in scored if study.checkpoint(t) is not None]
-    return sorted(scored, key=lambda t: (metric.sign * t.metrics[metric.name], t.number))
+    """Return the trials with a result and a checkpoint, the best first: by what the checkpoint holds."""
+    worth = {trial.number: _worth(study, trial) for trial in study.trials if trial.failure is None}
+    kept = [trial for trial in study.trials if math.isfinite(worth.get(trial.number, math.inf))]
+    return sorted(kept, key=lambda trial: (worth[trial.number], trial.number))
+
+
+def _worth(study: StudyReader, trial: Trial) -> float:
+    """The metric, to be minimized, of the network that a trial's checkpoint holds; infinite without one.
+
+    A trial that was killed may have reported a last epoch without having kept it.
+    """
+    metric, path = study.metrics[0], study.checkpoint(trial)
+    if path is None:
+        return math.inf
+    step = next(step for step, place in checkpoint.files(path.parent).items() if place == path)
+    found = metric.sign * dict(trial.curve).get(step, trial.metrics).get(metric.name, math.inf)
+    return found if math.isfinite(found) else math.inf
 
 
 def restored(study: StudyReader, trial: Trial, training: Training, prepared: Prepared) -> tuple[Network, int]:
@@ -209,18 +222,26 @@ def retrain(
     if needed > left_s and len(everything.train[1]) > len(train[1]):
         whole = prepared.parts.whole
         needed = chosen.seconds * len(whole[1]) / len(train[1])
-    if needed > _LATE * max(left_s, 1.0) and math.isfinite(left_s):
+    share = min(1.0, _LATE * max(left_s, 1.0) / needed) if needed > 0.0 else 1.0
+    if share < _LEAST:
         return chosen.model, (
             f"no time is left to train {chosen.title} again on all rows (about {clock(needed)}): the network of the "
             "search is taken"
         )
-    say(f"training {chosen.title} again on {len(whole[1]):,} rows, validation rows included, about {clock(needed)}")
+    counts = [max(1, round(share * epochs)) for epochs in chosen.epochs]
+    shorter = counts != chosen.epochs
+    say(
+        f"training {chosen.title} again on {len(whole[1]):,} rows, validation rows included, about "
+        f"{clock(share * needed)}" + (f", for {share:.0%} of its epochs: there is no time for all" if shorter else "")
+    )
     networks = []
     for place, trial in enumerate(chosen.trials):
         where = None if directory is None else directory / "retraining" / f"{place}"
-        what = {"trial": trial.number, "epochs": chosen.epochs[place], "rows": len(whole[1])}
-        loop = Retraining(chosen.epochs[place], directory=where, what=what)
-        config = settled(trial, chosen.epochs[place]) if not chosen.folded else trial.config
+        epochs = counts[place]
+        loop = Retraining(
+            epochs, directory=where, what={"trial": trial.number, "epochs": epochs, "rows": len(whole[1])}
+        )
+        config = settled(trial, epochs, shorter=shorter) if not chosen.folded or shorter else trial.config
         plan = training.plan(config, whole, seed=trial.seed, device=_device())
         try:
             plan.fit(None, run=loop)
@@ -237,14 +258,14 @@ def retrain(
     return model_of(networks, chosen.weights, [trial.config for trial in chosen.trials], prepared), ""
 
 
-def settled(trial: Trial, epochs: int) -> dict[str, Any]:
+def settled(trial: Trial, epochs: int, *, shorter: bool = False) -> dict[str, Any]:
     """Return the configuration to train once more.
 
     A trial that was paused on its way has trained at rates that were still to come down: its schedule is shortened to
-    the epochs that it had.
+    the epochs that it had; so it is where there is no time for all of them.
     """
     whole = int(trial.config["epochs"])
-    return {**trial.config, "epochs": epochs if trial.steps < whole else whole}
+    return {**trial.config, "epochs": epochs if shorter or trial.steps < whole else whole}
 
 
 def _device() -> str:
