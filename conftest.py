@@ -19,6 +19,8 @@ from sybil.example import SybilFailure
 from sybil.parsers.doctest import DocTestParser
 from sybil.parsers.myst import PythonCodeBlockParser, SkipParser
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is loaded: the tests already fill the processors
+
 _ROOT = Path(__file__).parent
 _FLAGS = ELLIPSIS | NORMALIZE_WHITESPACE
 _PAGE = (PythonCodeBlockParser(doctest_optionflags=_FLAGS), SkipParser())
