@@ -27,6 +27,10 @@ def command(directory: str, data: str, out: str | None, proba: bool, device: str
 
     Writes a CSV table: where each row came from, its prediction and, for classes, how probable it is.
     """
+    if not Path(data).exists():  # told before the seconds that PyTorch takes to load
+        from luthier.data import read
+
+        read(data)
     from luthier.estimators import load
 
     model = load(directory, device=device)
