@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from luthier.durable import write_whole
 from luthier.errors import DataError, SettingError, did_you_mean
 from luthier.maths.scores import Array, Places, names_of
 
@@ -138,7 +139,7 @@ def write_queue(
                 "",
             ]
         )
-    _replaced(Path(path), text.getvalue().encode("utf-8-sig"))  # the mark tells Excel the encoding
+    write_whole(Path(path), text.getvalue().encode("utf-8-sig"))  # the mark tells Excel the encoding
 
 
 def read_answers(
@@ -301,20 +302,6 @@ def _bare(text: str) -> str:
 def _array(names: Sequence[Any]) -> NDArray[Any]:
     kinds = {type(name) for name in names}
     return np.asarray(names) if len(kinds) == 1 else np.asarray(names, dtype=object)
-
-
-def _replaced(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with open(beside, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
 
 
 def _length(data: Any) -> int:

@@ -39,9 +39,9 @@ def command(directory: str, data: str, out: str | None, proba: bool, device: str
     if out is None:
         sys.stdout.write(table)
         return
-    from luthier.estimators.files import write_bytes
+    from luthier.durable import write_whole
 
-    write_bytes(Path(out), table.encode())
+    write_whole(Path(out), table.encode())
     click.echo(f"{len(dataset):,} predictions: {out}", err=True)
 
 

@@ -1,16 +1,16 @@
-"""Files that are either whole or not there: written beside, flushed to the disk, then renamed."""
+"""The files of a job: one process at a time, JSON, and tensors."""
 
 from __future__ import annotations
 
 import fcntl
 import io
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from luthier.durable import write_whole
 from luthier.errors import DataError, StudyBusy
 from luthier.store.lock import busy_message
 
@@ -33,38 +33,9 @@ def alone(directory: Path) -> Iterator[None]:
         yield
 
 
-def write_bytes(path: Path, data: bytes | memoryview) -> Path:
-    """Write a file durably.
-
-    Parameters
-    ----------
-    path
-        Its directory is made if it is not there.
-    data
-        What is to be in it.
-
-    Raises
-    ------
-    OSError
-        If it cannot be written; nothing is left behind then.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        with open(beside, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    except OSError:
-        beside.unlink(missing_ok=True)
-        raise
-    return path
-
-
 def write_json(path: Path, content: Any) -> Path:
     """Write plain values as JSON, durably."""
-    return write_bytes(path, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
+    return write_whole(path, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
 
 
 def read_json(path: Path) -> Any:
@@ -87,7 +58,7 @@ def write_tensors(path: Path, content: dict[str, Any]) -> Path:
 
     buffer = io.BytesIO()
     torch.save(content, buffer)
-    return write_bytes(path, buffer.getbuffer())  # no second copy of what may be large
+    return write_whole(path, buffer.getbuffer())  # no second copy of what may be large
 
 
 def read_tensors(path: Path, *, mapped: bool = False) -> dict[str, Any]:

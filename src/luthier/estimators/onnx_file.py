@@ -22,8 +22,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from luthier.durable import write_whole
 from luthier.errors import MissingExtra, SettingError
-from luthier.estimators.files import write_bytes
 from luthier.estimators.network import Network, SoundFront, TableFront
 from luthier.estimators.saved import SavedModel
 from luthier.estimators.targets import ClassTargets, NumberTargets
@@ -73,7 +73,7 @@ def export(model: SavedModel, path: str | os.PathLike[str]) -> Path:
         )  # fmt: skip
     proto = program.model_proto
     onnx.helper.set_model_props(proto, described(model))
-    return write_bytes(Path(path), proto.SerializeToString())
+    return write_whole(Path(path), proto.SerializeToString())
 
 
 @contextlib.contextmanager

@@ -19,9 +19,10 @@ from torch import Tensor
 
 import luthier
 from luthier.data import Dataset, from_arrays, read
+from luthier.durable import write_whole
 from luthier.errors import DataError, SettingError
 from luthier.estimators.encoders import Encoder, encoder_of
-from luthier.estimators.files import read_json, read_tensors, write_bytes, write_json
+from luthier.estimators.files import read_json, read_tensors, write_json
 from luthier.estimators.network import Network, network_of
 from luthier.estimators.targets import ClassTargets, Targets, TextTargets, targets_of
 from luthier.recipes import recipe
@@ -158,7 +159,7 @@ class SavedModel:
         torch.save(tensors, buffer)
         data = buffer.getvalue()
         name = f"weights-{_digest(data)}.pt"
-        write_bytes(place / name, data)
+        write_whole(place / name, data)
         write_json(place / "model.json", {**self._described(), "weights": name})
         for old in place.glob("weights-*.pt"):
             if old.name != name:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from luthier.budget import clock
+from luthier.durable import write_whole
 from luthier.errors import LuthierError
-from luthier.estimators.files import write_bytes
 from luthier.estimators.job import Fitted, remembered_budget
 from luthier.estimators.measure import WORDS, shown
 from luthier.estimators.targets import ClassTargets, TextTargets
@@ -36,7 +36,7 @@ def write_summary(fitted: Fitted, directory: Path, *, again: str = "") -> Path:
 
     pictures = {name: f"pictures/{file}" for name, file in draw(fitted, directory / "pictures").items()}
     text = summary(fitted, pictures=pictures, directory=directory, again=again)
-    return write_bytes(directory / "summary.md", text.encode())
+    return write_whole(directory / "summary.md", text.encode())
 
 
 def summary(

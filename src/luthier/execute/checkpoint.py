@@ -7,12 +7,13 @@ they are written by ``torch.save`` and can be read by ``torch.load``, otherwise 
 from __future__ import annotations
 
 import io
-import os
 import pickle
 import re
 import sys
 from pathlib import Path
 from typing import Any
+
+from luthier.durable import write_whole
 
 _NAME = re.compile(r"(\d{8})-([0-9a-f]{16})\.ckpt")
 
@@ -43,23 +44,7 @@ def write(directory: Path, step: int, data: bytes) -> Path:
     OSError
         If it cannot be written; nothing is left behind then.
     """
-    path = directory / f"{step:08d}-{_digest(data)}.ckpt"
-    beside = directory / f"{path.name}.{os.getpid()}.part"
-    try:
-        try:
-            file = open(beside, "wb")  # noqa: SIM115 - closed below
-        except FileNotFoundError:
-            directory.mkdir(parents=True, exist_ok=True)
-            file = open(beside, "wb")  # noqa: SIM115
-        with file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    except OSError:
-        beside.unlink(missing_ok=True)
-        raise
-    return path
+    return write_whole(directory / f"{step:08d}-{_digest(data)}.ckpt", data)
 
 
 def _digest(data: bytes) -> str:

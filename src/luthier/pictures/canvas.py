@@ -6,10 +6,12 @@ names or marks what it colors.
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from luthier.durable import write_whole
 from luthier.errors import MissingExtra, SettingError
 
 if TYPE_CHECKING:
@@ -99,12 +101,6 @@ def save(figure: Figure, path: str | os.PathLike[str], *, dpi: int = 120) -> Pat
     kind = path.suffix[1:].lower()
     if kind not in FORMATS:
         raise SettingError(f"a picture is saved as {', '.join(FORMATS)}, got {path.name!r}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        figure.savefig(beside, dpi=dpi, format=kind)
-        os.replace(beside, path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
-    return path
+    buffer = io.BytesIO()
+    figure.savefig(buffer, dpi=dpi, format=kind)
+    return write_whole(path, buffer.getbuffer())

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import torch
 
+from luthier.durable import write_whole
 from luthier.errors import MissingExtra, SettingError
 from luthier.training.hypergradient import set_rate
 
@@ -134,7 +135,7 @@ class RateLog:
         state = self.state_dict()
         for window in state["windows"]:
             window[1] = window[1] if math.isfinite(window[1]) else None
-        Path(path).write_text(json.dumps(state, allow_nan=False) + "\n")
+        write_whole(Path(path), (json.dumps(state, allow_nan=False) + "\n").encode())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> RateLog:
