@@ -21,3 +21,8 @@ def test_import_loads_the_standard_library_and_numpy_only():
 def test_import_loads_no_heavy_part_of_the_standard_library():
     loaded = json.loads(subprocess.run([sys.executable, "-c", CODE], capture_output=True, check=True, text=True).stdout)
     assert not {"asyncio", "http", "multiprocessing", "sqlite3", "unittest", "urllib3"} & set(loaded)
+
+
+def test_a_star_import_loads_no_pytorch():
+    code = "import sys; from luthier import *; assert 'torch' not in sys.modules and 'sklearn' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)

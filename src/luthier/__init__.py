@@ -18,7 +18,7 @@ from luthier.trial import Curve, Failure, State, Trial
 from luthier.tune import tune
 
 if TYPE_CHECKING:
-    from luthier.estimators import fit
+    from luthier.estimators import fit as fit
     from luthier.execute.run import Run
 
 __version__ = "0.1.0"
@@ -26,10 +26,11 @@ __version__ = "0.1.0"
 __all__ = [
     "Budget", "Choice", "Condition", "Curve", "Failure", "Float", "Int", "LuthierError", "Ordinal", "Parameter",
     "Run",
-    "Space", "State", "Study", "StudyReader", "Trial", "__version__", "fit", "load",
+    "Space", "State", "Study", "StudyReader", "Trial", "__version__", "load",
     "load_space", "tune",
 ]  # fmt: skip
 
+# `fit` is not in __all__: a star import needs no PyTorch.
 _LATER = {"Run": "luthier.execute.run", "fit": "luthier.estimators"}
 
 
