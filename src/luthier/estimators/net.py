@@ -167,7 +167,7 @@ class NetClassifier(ClassifierMixin, _Net):  # type: ignore[misc]
     validation_score_ : float
         The metric on the part of the rows that configurations were compared by.
     n_iter_ : int
-        Epochs of the final training.
+        Epochs after which the chosen configuration was best; the final training has as many, or fewer if time is short.
     n_features_in_, feature_names_in_
         Of tables.
 
