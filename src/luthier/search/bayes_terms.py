@@ -9,6 +9,7 @@ from functools import reduce
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import log_ndtr
 
 from luthier.maths.gp import Awaiting, Posterior
@@ -21,6 +22,7 @@ from luthier.space import Array, Space
 
 _LOG_ROOT_2PI = 0.5 * math.log(2.0 * math.pi)
 _STEEP = 1e3  # times as steep below the least probability
+_NEARLY = 0.1  # in logarithms
 _CELL = 1.0 / 128.0  # two cells of the table that a belief is kept in
 
 
@@ -125,6 +127,10 @@ class Below:
     def value(self, at: Place) -> Array:
         mean, variance = self.surrogate.predict(at.coordinates, at.effects)
         return self._steepened(log_ndtr((self.limit - mean) / np.sqrt(variance + self.surrogate.noise)))
+
+    def holds(self, at: Place) -> NDArray[np.bool_]:
+        """Tell where the probability is `least`, or as good as that: the best place often lies just beyond it."""
+        return self.value(at) >= self._border - _STEEP * _NEARLY
 
     def gradient(self, at: Place, frame: Frame) -> tuple[Array, Array]:
         mean, variance, mean_slope, variance_slope = self.surrogate.gradient(at.coordinates, at.effects)

@@ -72,11 +72,11 @@ class Scout:
         Returns
         -------
         (d,) float array or None
-            None if none among the candidates is likely enough.
+            None if none among the candidates is likely enough, or the likeliest would probably fail.
         """
         frame, strands = self.reader.frame, self.reading.strands
         terms: list[Term] = [Beats(forecasts.model.slice(aim.horizon / self.reading.length), aim.threshold)]
-        terms += self.feasible()
+        terms += (limits := self.feasible())
         if frame.space.has_prior:
             terms.append(Believed(frame.space, _POWER / len(strands)))
         acquisition = Acquisition(frame, terms)
@@ -91,9 +91,12 @@ class Scout:
             return self.reader.fresh(x, also)
 
         code = highest(acquisition, pool, codes[:1], lengthscales=scale, fresh=fresh, rng=rng)
-        return code if code is not None and fresh(code[None])[0] else None
+        if code is None or not fresh(code[None])[0]:
+            return None
+        # where all chances are tiny, the least bad of them must not outweigh that trials fail there
+        return code if all(limit.holds(place(frame, code[None]))[0] for limit in limits) else None
 
-    def feasible(self) -> list[Term]:
+    def feasible(self) -> list[Below]:
         """Log probability of not failing; nothing where nothing has failed."""
         told = [s for s in self.reading.strands if s.trial.state is State.FAILED or len(s.steps)]
         failed = np.array([s.trial.state is State.FAILED for s in told])
