@@ -133,7 +133,7 @@ def simulate(
     seconds
         How long a step takes: a number, or a function of the configuration.
     resume_s
-        What it costs to load the checkpoint of a paused trial.
+        Seconds that it takes to load the checkpoint of a paused trial; at 0 all paused trials stay in memory.
     seed
         Of the study.
 
@@ -201,6 +201,7 @@ class _Loop:
         self.waited = self.order = 0
         self.events: list[tuple[float, int, int]] = []  # when a step ends, order of starting, trial
         self.known: dict[int, tuple[list[Any] | Failure, float]] = {}  # trial -> curve or failure, seconds per step
+        self.due: dict[int, float] = {}  # trial -> seconds of the step under way, with what it takes to resume
         self.forked: dict[int, int] = {}
         self.log: list[Moment] = []
         self.best: int | None = None
@@ -223,6 +224,7 @@ class _Loop:
             if trial is None:
                 self.waited += bool(self.events)
                 break
+            study.resumed(trial, trial.steps if self.resume_s else None, seconds=self.resume_s)
             self.begin(trial, self.resume_s if self.begun_at(trial) else 0.0)
         return bool(self.events)
 
@@ -230,7 +232,7 @@ class _Loop:
         """Let a worker do the next step of a trial."""
         if trial.number not in self.known:
             self.known[trial.number] = self.train(trial.config)
-        spent = delay_s + self.known[trial.number][1]
+        spent = self.due[trial.number] = delay_s + self.known[trial.number][1]
         self.busy_s += spent
         self.order += 1
         heapq.heappush(self.events, (self.clock + spent, self.order, trial.number))
@@ -249,9 +251,9 @@ class _Loop:
         """Let a trial report the step that it has done, and do what is decided."""
         study = self.study
         before = study.history.trial(number)
-        curve, pace = self.known[number]
+        curve, _ = self.known[number]
         at = self.begun_at(before) + 1
-        seconds = before.seconds + pace
+        seconds = before.seconds + self.due[number]
         if isinstance(curve, Failure) or not curve:
             study.tell(number, curve or None, seconds=seconds)
             self.note(number, 0, "failed")

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from luthier.budget import clock
 from luthier.history import History
-from luthier.trial import Trial
+from luthier.trial import Resumes, Trial
 
 _BARS = "▁▂▃▄▅▆▇█"
 
@@ -41,6 +42,26 @@ def sparkline(values: Sequence[float], width: int = 16) -> str:
         return ""
     low, span = finite.min(), np.ptp(finite) or 1.0
     return "".join(_BARS[int((v - low) / span * 7)] if np.isfinite(v) else " " for v in recent)
+
+
+def size_text(size_bytes: float) -> str:
+    """Write a size for people, such as ``1.5 GB``."""
+    for unit in ("KB", "MB"):
+        size_bytes /= 1024
+        if size_bytes < 1000:
+            return f"{size_bytes:.3g} {unit}"
+    return f"{size_bytes / 1024:,.1f} GB"
+
+
+def resumes_text(resumes: Resumes) -> str:
+    """Write how often trials were gone on with, and what that cost; empty if none was."""
+    if not resumes.memory and not resumes.checkpoint:
+        return ""
+    text = f"resumed {resumes.memory} times in memory, {resumes.checkpoint} times from checkpoints"
+    if not resumes.checkpoint:
+        return text
+    again = f", and {resumes.repeated:,} steps were done again" if resumes.repeated else ""
+    return f"{text}, which took {clock(resumes.seconds)} to load{again}"
 
 
 def ending_text(history: History, trial: Trial) -> str:
