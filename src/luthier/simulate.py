@@ -111,6 +111,7 @@ def simulate(
     schedule: str | Schedule | Iterable[Any] = "auto",
     workers: int = 1,
     seconds: float | Callable[[Config], float] = 1.0,
+    start_s: float = 0.0,
     resume_s: float = 0.0,
     seed: int = 0,
     retries: int = 0,
@@ -132,6 +133,8 @@ def simulate(
         How many train at once.
     seconds
         How long a step takes: a number, or a function of the configuration.
+    start_s
+        Seconds that it takes to start a new trial: to load the data, to build the model.
     resume_s
         Seconds that it takes to load the checkpoint of a paused trial; at 0 all paused trials stay in memory.
     seed
@@ -168,7 +171,7 @@ def simulate(
     )  # fmt: skip
     if workers < 1 or not min(study.budget.trials, study.budget.steps, study.budget.seconds) < math.inf:
         raise SettingError(f"a simulation needs at least one worker and a budget, got workers={workers}, {budget=}")
-    return _Loop(study, curve, workers, seconds=seconds, resume_s=resume_s).run()
+    return _Loop(study, curve, workers, seconds=seconds, start_s=start_s, resume_s=resume_s).run()
 
 
 class _Rehearsal(Study):
@@ -192,16 +195,17 @@ class _Loop:
         workers: int,
         *,
         seconds: float | Callable[[Config], float],
+        start_s: float,
         resume_s: float,
     ) -> None:
         self.study, self.curve, self.workers = study, curve, workers
-        self.pace, self.resume_s = seconds, resume_s
+        self.pace, self.start_s, self.resume_s = seconds, start_s, resume_s
         self.clock = self.busy_s = 0.0
         self.over = False
         self.waited = self.order = 0
         self.events: list[tuple[float, int, int]] = []  # when a step ends, order of starting, trial
         self.known: dict[int, tuple[list[Any] | Failure, float]] = {}  # trial -> curve or failure, seconds per step
-        self.due: dict[int, float] = {}  # trial -> seconds of the step under way, with what it takes to resume
+        self.due: dict[int, float] = {}  # trial -> seconds of the step under way, with what it takes to start
         self.forked: dict[int, int] = {}
         self.log: list[Moment] = []
         self.best: int | None = None
@@ -225,7 +229,7 @@ class _Loop:
                 self.waited += bool(self.events)
                 break
             study.resumed(trial, trial.steps if self.resume_s else None, seconds=self.resume_s)
-            self.begin(trial, self.resume_s if self.begun_at(trial) else 0.0)
+            self.begin(trial, self.resume_s if self.begun_at(trial) else self.start_s)
         return bool(self.events)
 
     def begin(self, trial: Trial, delay_s: float) -> None:

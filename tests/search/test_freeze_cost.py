@@ -11,7 +11,7 @@ from playing import LOSS
 import luthier as lt
 from luthier.history import History
 from luthier.search.freeze import FreezeSearch
-from luthier.search.freeze_cost import measured
+from luthier.search.freeze_cost import Cost, measured
 from luthier.simulate import simulate
 from luthier.trial import Curve, Resumes, State, Trial
 
@@ -44,28 +44,31 @@ def test_it_is_the_loading_time_in_steps_whatever_the_start_took(pace, start, co
     loading = (cost + 0.5) * pace
     resumes = [cold(1, loading, repeated), *(cold(i, loading) for i in range(len(steps) - 1))]
     history = history_of(steps, resumes, pace=pace, start=start * loading)
-    assert measured(history) == cost
+    assert measured(history).resume == cost
+    assert abs(measured(history).start - start * loading / pace) <= 1
 
 
 def test_below_one_step_it_is_nothing():
-    assert measured(history_of([4, 8], [cold(1, 0.9), cold(2, 0.9)], pace=1.0, start=0.9)) == 0
+    assert measured(history_of([4, 8], [cold(1, 0.9), cold(2, 0.9)], pace=1.0, start=0.9)) == Cost()
 
 
 def test_resumes_in_memory_share_it():
     history = history_of([4, 8], [replace(cold(1, 12.5), memory=3), Resumes(memory=2)], pace=1.0, start=0.0)
-    assert measured(history) == 2  # one of six cost 12.5
+    assert measured(history).resume == 2  # one of six cost 12.5
 
 
 def test_it_is_nothing_while_runs_stay_alive_or_time_is_not_what_is_spent():
     resumes = [cold(1, 5.0), cold(1, 5.0)]
-    assert measured(history_of([4, 8], resumes, pace=1.0, start=5.0)) == 5
-    assert measured(history_of([4, 8], resumes, pace=1.0, start=5.0, timed=False)) == 0
-    assert measured(history_of([4, 8], [Resumes(memory=4)] * 2, pace=1.0, start=5.0)) == 0
-    assert measured(History(SPACE, LOSS)) == 0
+    assert measured(history_of([4, 8], resumes, pace=1.0, start=5.0)) == Cost(5, 5)
+    assert measured(history_of([4, 8], resumes, pace=1.0, start=5.0, timed=False)) == Cost()
+    assert measured(history_of([4, 8], [Resumes(memory=4)] * 2, pace=1.0, start=5.0)) == Cost()
+    assert measured(History(SPACE, LOSS)) == Cost()
 
 
 def test_where_steps_take_no_time_a_resume_counts_for_a_thousand():
-    assert measured(history_of([4, 8], [cold(1, 5.0), cold(1, 5.0)], pace=0.0, start=5.0)) == 1000
+    assert measured(history_of([4, 8], [cold(1, 5.0), cold(1, 5.0)], pace=0.0, start=5.0)).resume == pytest.approx(
+        1000, abs=1
+    )
 
 
 def dear(search, budget, seed=1, **given):

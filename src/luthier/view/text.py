@@ -55,13 +55,13 @@ def size_text(size_bytes: float) -> str:
 
 def resumes_text(resumes: Resumes) -> str:
     """Write how often trials were gone on with, and what that cost; empty if none was."""
-    if not resumes.memory and not resumes.checkpoint:
-        return ""
-    text = f"resumed {resumes.memory} times in memory, {resumes.checkpoint} times from checkpoints"
-    if not resumes.checkpoint:
-        return text
-    again = f", and {resumes.repeated:,} steps were done again" if resumes.repeated else ""
-    return f"{text}, which took {clock(resumes.seconds)} to load{again}"
+    counts = {"in memory": resumes.memory, "from checkpoints": resumes.checkpoint}
+    parts = [f"{n:,} time{'s' if n > 1 else ''} {where}" for where, n in counts.items() if n]
+    if resumes.checkpoint:
+        parts.append(f"which took {clock(resumes.seconds)} to load")
+    if resumes.repeated:
+        parts.append(f"and {resumes.repeated:,} step{'s were' if resumes.repeated > 1 else ' was'} done again")
+    return f"resumed {', '.join(parts)}" if parts else ""
 
 
 def ending_text(history: History, trial: Trial) -> str:
