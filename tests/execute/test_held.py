@@ -14,6 +14,7 @@ import pytest
 import luthier as lt
 from luthier.contracts import CONTINUE, Decision, Resume, Verdict
 from luthier.execute.base import Limits, Ticket
+from luthier.execute.limits import accelerator_room, give_memory_back
 from luthier.execute.local import LocalExecutor
 from luthier.objective import metrics_of, objective_of
 from luthier.search.random import RandomSearch
@@ -189,6 +190,18 @@ def test_the_worst_by_forecast_leaves_first_where_the_search_has_one():
     order = sorted(behind, key=behind.get)
     for i in range(1, len(order)):
         assert study.policy.dispensable(study.history, order[: i + 1]) == order[i]
+
+
+def test_a_process_that_has_not_used_a_gpu_has_all_the_room_and_one_that_has_asks_it(monkeypatch):
+    torch = pytest.importorskip("torch")
+    assert accelerator_room() == 1.0
+    given_back = []
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (30, 120))
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: given_back.append(True))
+    assert accelerator_room() == 0.25
+    give_memory_back()
+    assert given_back == [True]
 
 
 def test_a_run_leaves_where_the_gpu_has_no_room(monkeypatch):

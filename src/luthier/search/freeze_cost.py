@@ -27,8 +27,10 @@ def measured(history: History) -> Cost:
     repeated exactly. Steps that were done again do not count here, for a paused run has always written a checkpoint:
     they are the price of interruptions, which no choice of the search avoids.
     """
+    if not history.timed:
+        return Cost()
     total = history.resumes
-    if not history.timed or not total.checkpoint:
+    if not total.checkpoint:
         return Cost()
     loading = total.seconds / total.checkpoint
     start, pace = _fit([t for t in (*history.ended, *history.live) if t.steps], loading)
