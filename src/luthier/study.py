@@ -299,7 +299,8 @@ class Study(StudyReader):
             trial = move(self.history.trial(number), State.STOPPED, reason=reason, ended=time.time())
             self._store.end(trial)
             ended.append(self._note(trial))
-            if not keep_checkpoints and not any(t.parent == number for t in self.history.live):
+            forked = any(t.parent == number for t in self.history.live)
+            if not keep_checkpoints and not forked and self._root is not None:
                 prune(self.path(number) / "checkpoints", set())
             if number in self._ready:
                 self._ready.remove(number)
