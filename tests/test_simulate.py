@@ -76,6 +76,12 @@ def test_resuming_costs_what_it_is_said_to_cost():
     assert told(cheap.study)[0][3] == told(dear.study)[0][3]
     resumed = sum("on to" in t.reason for t in dear.study.trials)
     assert dear.seconds >= cheap.seconds + 5.0 * resumed > cheap.seconds
+    slow = run(schedule="asha", start_s=5.0)
+    assert slow.seconds == pytest.approx(cheap.seconds + 5.0 * len(slow.study.trials))
+    resumes = [d.study.history.resumes for d in (cheap, dear, slow)]
+    assert [r.memory for r in resumes] == [resumes[1].checkpoint, 0, resumes[1].checkpoint]
+    assert resumes[1].seconds == pytest.approx(5.0 * resumes[1].checkpoint)
+    assert resumes[1].checkpoint > 0
 
 
 def test_the_incumbent_is_the_lowest_loss_at_any_step_so_far():

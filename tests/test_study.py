@@ -180,9 +180,45 @@ def test_a_rewound_trial_has_the_result_of_the_steps_that_are_left():
     trial = study.ask()
     for loss in (3.0, 2.0, 1.0):
         study.report(trial, loss)
-    after = study.rewind(trial, 2)
-    assert (after.steps, after.metrics, study.spent.steps) == (2, {"loss": 2.0}, 2)
-    assert study.rewind(trial, 5).steps == 2
+    after = study.resumed(trial, 2)
+    assert (after.steps, after.metrics, study.spent.steps) == (2, {"loss": 2.0}, 3)  # what was done is spent
+    assert study.resumed(trial, 5).steps == 2
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_how_trials_were_resumed_and_what_is_done_again_is_recorded_and_spent(tmp_path, kept):
+    place = tmp_path if kept else None
+    with _study(dir=place, budget="10 steps") as study:
+        trial = study.ask()
+        assert study.resumed(trial, 0, seconds=9.0).resumes == lt.Resumes()  # it begins
+        for loss in (3.0, 2.0, 1.0):
+            study.report(trial, loss)
+        study.pause(trial)
+        assert study.resumed(study._accept(Resume(trial.number), 0, 0)).resumes == lt.Resumes(memory=1)
+        study.resumed(trial, 1, seconds=0.5)
+        study.report(trial, 2.0)
+        told = [lt.Resumes(1, 1, 0.5, 2), 4, 2]
+        assert [study.history.resumes, study.spent.steps, study.trials[0].steps] == told
+    if kept:
+        read = lt.load(tmp_path)
+        assert [read.history.resumes, read.spent.steps, read.trials[0].steps] == told
+        with _study(dir=tmp_path, budget="10 steps") as study:
+            assert [study.history.resumes, study.spent.steps, study.trials[0].steps] == told
+
+
+def test_steps_done_again_do_not_change_what_is_proposed_next():
+    def proposed(interrupted):
+        study = Study(_SPACE, minimize="loss", search="freeze", seed=3, budget="60 steps")
+        for step in (1, 2, 3):
+            trial = study.ask()
+            study.report(trial, float(step), total_steps=4)
+            if interrupted:
+                study.resumed(trial, 0)
+                study.report(trial, float(step), total_steps=4)
+            study.pause(trial)
+        return study.ask().config
+
+    assert proposed(True) == proposed(False)
 
 
 def test_several_metrics_have_a_front():

@@ -14,7 +14,7 @@ from luthier.reader import StudyReader, load
 from luthier.space import Space
 from luthier.spacefile import load_space
 from luthier.study import Study
-from luthier.trial import Curve, Failure, State, Trial
+from luthier.trial import Curve, Failure, Resumes, State, Trial
 from luthier.tune import tune
 
 if TYPE_CHECKING:
@@ -25,8 +25,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Budget", "Choice", "Condition", "Curve", "Failure", "Float", "Int", "LuthierError", "Ordinal", "Parameter",
-    "Run",
-    "Space", "State", "Study", "StudyReader", "Trial", "__version__", "load",
+    "Resumes", "Run", "Space", "State", "Study", "StudyReader", "Trial", "__version__", "load",
     "load_space", "tune",
 ]  # fmt: skip
 

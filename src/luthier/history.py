@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from luthier.errors import ConfigError
 from luthier.objective import Metric
 from luthier.space import Space
-from luthier.trial import ENDED, State, Trial
+from luthier.trial import ENDED, Resumes, State, Trial
 
 Array = NDArray[np.float64]
 
@@ -70,9 +70,14 @@ class History:
     ----------
     share : float
         How much of the budget is spent, from 0 to 1; kept up for searches that have an attribute ``paced``.
+    timed : bool
+        Whether the budget is in seconds, so that what takes time costs something; kept up for the same searches.
     """
 
-    __slots__ = ("_ended", "_live", "_n", "_outside", "_signs", "began", "metrics", "planned", "seed", "share", "space")
+    __slots__ = (
+        "_ended", "_live", "_n", "_outside", "_signs", "began", "metrics", "planned", "seed", "share", "space",
+        "timed",
+    )  # fmt: skip
 
     def __init__(self, space: Space, metrics: tuple[Metric, ...], seed: int = 0, planned: int | None = None) -> None:
         self.space = space
@@ -80,6 +85,7 @@ class History:
         self.seed = seed
         self.planned = planned
         self.share = 0.0
+        self.timed = False
         self.began = 0
         self._signs = tuple((m.name, m.sign) for m in metrics)
         self._ended = _Columns(len(space.columns), len(metrics))
@@ -132,7 +138,7 @@ class History:
     def _new(self, live: dict[int, Trial], outside: tuple[Trial, ...], number: int) -> History:
         new = History.__new__(History)
         new.space, new.metrics, new.seed, new.planned = self.space, self.metrics, self.seed, self.planned
-        new._signs, new.share = self._signs, self.share
+        new._signs, new.share, new.timed = self._signs, self.share, self.timed
         new.began = max(self.began, number + 1)
         new._ended, new._n, new._live, new._outside = self._ended, self._ended.n, live, outside
         return new
@@ -143,10 +149,10 @@ class History:
         new.planned = planned
         return new
 
-    def spent(self, share: float) -> History:
-        """Return the same history with another share of the budget spent."""
+    def spent(self, share: float, *, timed: bool = False) -> History:
+        """Return the same history with another share of the budget spent; `timed` tells that it is in seconds."""
         new = self._new(self._live, self._outside, self.began - 1)
-        new.share = share
+        new.share, new.timed = share, timed
         return new
 
     def _code(self, trial: Trial) -> Array:
@@ -206,6 +212,11 @@ class History:
     def recorded(self) -> list[Trial]:
         """All trials in the order in which `of` takes them: the ended ones first, in order of ending."""
         return [*self.ended, *self.live, *self._outside]
+
+    @property
+    def resumes(self) -> Resumes:
+        """How often its trials were gone on with, all together, and what that cost."""
+        return sum((t.resumes for t in self.recorded), Resumes())
 
     @property
     def outside(self) -> tuple[Trial, ...]:

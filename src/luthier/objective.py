@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from luthier.errors import MetricError, ObjectiveError, SettingError, did_you_mean
-from luthier.trial import Failure
+from luthier.trial import Curve, Failure
 
 DEFAULT_METRIC = "value"
 _PACKAGE = str(Path(__file__).parent)
@@ -272,3 +272,11 @@ def result_of(before: Mapping[str, float], new: Mapping[str, float], wanted: tup
     if first.name in new and first.sign * new[first.name] < first.sign * before[first.name]:
         return dict(new)
     return dict(before)
+
+
+def results_of(curve: Curve, wanted: tuple[Metric, ...]) -> dict[str, float]:
+    """Return a trial's result after all reports of its curve."""
+    result: dict[str, float] = {}
+    for _, metrics in curve:
+        result = result_of(result, metrics, wanted)
+    return result

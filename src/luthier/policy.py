@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
@@ -30,6 +31,15 @@ class GivesUp(Protocol):
 
     def hopeless(self, history: History) -> dict[int, str]:
         """Return their numbers, and why."""
+        ...
+
+
+@runtime_checkable
+class Foresees(Protocol):
+    """A search that can say which paused trials may still become the best."""
+
+    def prospects(self, history: History) -> dict[int, float]:
+        """Return how far they are behind, by number, in standard deviations of their forecasts."""
         ...
 
 
@@ -63,6 +73,19 @@ class Policy:
     def hopeless(self, history: History) -> dict[int, str]:
         """Return paused trials that need not be kept for later, by number, and why."""
         return self.search.hopeless(history) if isinstance(self.search, GivesUp) else {}
+
+    def dispensable(self, history: History, numbers: Sequence[int]) -> int:
+        """Return which of some paused trials is the least likely to be gone on with.
+
+        By forecast where the search has one, otherwise the worst one so far; of equals the first one given.
+        """
+        ahead = self.search.prospects(history) if isinstance(self.search, Foresees) else {}
+
+        def behind(number: int) -> tuple[float, float]:
+            loss = history.losses_of(history.trial(number))[0]
+            return ahead.get(number, math.inf), math.inf if math.isnan(loss) else loss
+
+        return max(numbers, key=behind)
 
     def judge(self, history: History, trial: Trial) -> Decision:
         """Decide what becomes of a running trial that has just reported."""

@@ -14,7 +14,7 @@ from luthier.budget import Budget, Spent
 from luthier.errors import StoreError
 from luthier.execute.checkpoint import files, whole
 from luthier.history import History
-from luthier.objective import Metric, result_of
+from luthier.objective import Metric, results_of
 from luthier.outlook import Outlook, outlook
 from luthier.space import Space
 from luthier.spacefile import space_from_dict
@@ -39,6 +39,8 @@ class StudyReader:
         Where it is kept; None is in memory.
     begun, steps : int
         How many trials were begun, and how many steps they have reported, all together.
+    repeated : int
+        How many of these steps were done again after an interruption.
     """
 
     def __init__(self, store: Store, record: StudyRecord, space: Space, budget: Budget, dir: Path | None) -> None:
@@ -201,16 +203,14 @@ class StudyReader:
         if trial.state in ENDED:
             return trial
         wanted = tuple(Metric(name, direction == "maximize") for name, direction in self._record.metrics)
-        result: dict[str, float] = {}
-        for _, metrics in trial.curve:
-            result = result_of(result, metrics, wanted)
-        return replace(trial, metrics=result)
+        return replace(trial, metrics=results_of(trial.curve, wanted))
 
     def _rebuild(self, space: Space, trials: list[Trial]) -> None:
         metrics = tuple(Metric(name, direction == "maximize") for name, direction in self._record.metrics)
         planned = int(self.budget.trials) if np.isfinite(self.budget.trials) else None
         self.history = History.of(space, metrics, trials, seed=self.seed, planned=planned)
-        self.steps = sum(t.steps for t in self.history.trials)
+        self.repeated = sum(t.resumes.repeated for t in self.history.trials)
+        self.steps = self.repeated + sum(t.steps for t in self.history.trials)
         self.begun = sum(1 for t in self.history.trials if t.started is not None)
 
 

@@ -111,6 +111,7 @@ def simulate(
     schedule: str | Schedule | Iterable[Any] = "auto",
     workers: int = 1,
     seconds: float | Callable[[Config], float] = 1.0,
+    start_s: float = 0.0,
     resume_s: float = 0.0,
     seed: int = 0,
     retries: int = 0,
@@ -132,8 +133,10 @@ def simulate(
         How many train at once.
     seconds
         How long a step takes: a number, or a function of the configuration.
+    start_s
+        Seconds that it takes to start a new trial: to load the data, to build the model.
     resume_s
-        What it costs to load the checkpoint of a paused trial.
+        Seconds that it takes to load the checkpoint of a paused trial; at 0 all paused trials stay in memory.
     seed
         Of the study.
 
@@ -168,7 +171,7 @@ def simulate(
     )  # fmt: skip
     if workers < 1 or not min(study.budget.trials, study.budget.steps, study.budget.seconds) < math.inf:
         raise SettingError(f"a simulation needs at least one worker and a budget, got workers={workers}, {budget=}")
-    return _Loop(study, curve, workers, seconds=seconds, resume_s=resume_s).run()
+    return _Loop(study, curve, workers, seconds=seconds, start_s=start_s, resume_s=resume_s).run()
 
 
 class _Rehearsal(Study):
@@ -192,15 +195,17 @@ class _Loop:
         workers: int,
         *,
         seconds: float | Callable[[Config], float],
+        start_s: float,
         resume_s: float,
     ) -> None:
         self.study, self.curve, self.workers = study, curve, workers
-        self.pace, self.resume_s = seconds, resume_s
+        self.pace, self.start_s, self.resume_s = seconds, start_s, resume_s
         self.clock = self.busy_s = 0.0
         self.over = False
         self.waited = self.order = 0
         self.events: list[tuple[float, int, int]] = []  # when a step ends, order of starting, trial
         self.known: dict[int, tuple[list[Any] | Failure, float]] = {}  # trial -> curve or failure, seconds per step
+        self.due: dict[int, float] = {}  # trial -> seconds of the step under way, with what it takes to start
         self.forked: dict[int, int] = {}
         self.log: list[Moment] = []
         self.best: int | None = None
@@ -223,14 +228,15 @@ class _Loop:
             if trial is None:
                 self.waited += bool(self.events)
                 break
-            self.begin(trial, self.resume_s if self.begun_at(trial) else 0.0)
+            study.resumed(trial, trial.steps if self.resume_s else None, seconds=self.resume_s)
+            self.begin(trial, self.resume_s if self.begun_at(trial) else self.start_s)
         return bool(self.events)
 
     def begin(self, trial: Trial, delay_s: float) -> None:
         """Let a worker do the next step of a trial."""
         if trial.number not in self.known:
             self.known[trial.number] = self.train(trial.config)
-        spent = delay_s + self.known[trial.number][1]
+        spent = self.due[trial.number] = delay_s + self.known[trial.number][1]
         self.busy_s += spent
         self.order += 1
         heapq.heappush(self.events, (self.clock + spent, self.order, trial.number))
@@ -249,9 +255,9 @@ class _Loop:
         """Let a trial report the step that it has done, and do what is decided."""
         study = self.study
         before = study.history.trial(number)
-        curve, pace = self.known[number]
+        curve, _ = self.known[number]
         at = self.begun_at(before) + 1
-        seconds = before.seconds + pace
+        seconds = before.seconds + self.due[number]
         if isinstance(curve, Failure) or not curve:
             study.tell(number, curve or None, seconds=seconds)
             self.note(number, 0, "failed")

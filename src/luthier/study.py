@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections import deque
@@ -22,14 +23,15 @@ from luthier.errors import (
     StoreError,
     TrialStateError,
 )
-from luthier.objective import metrics_of, missing, read_metrics, result_of
+from luthier.execute.checkpoint import prune
+from luthier.objective import metrics_of, missing, read_metrics, result_of, results_of
 from luthier.policy import policy_of
 from luthier.reader import StudyReader
 from luthier.record import open_store, settle, told_settings
 from luthier.space import Config, Space
 from luthier.spacefile import space_from_dict
 from luthier.store.base import Store
-from luthier.trial import Failure, State, Trial, move
+from luthier.trial import Failure, Resumes, State, Trial, move
 
 Observer = Callable[[Trial], None]
 
@@ -154,8 +156,9 @@ class Study(StudyReader):
         number = self.history.began
         key: tuple[int, ...] = (self._record.seed, number)
         if self._paced:  # several decisions fall between two new trials: each has its own draws
-            key = (*key, self.steps)
-            self.history = self.history.spent(self.budget.share(self.spent))
+            key = (*key, self.steps - self.repeated)
+            timed = math.isfinite(self.budget.seconds)
+            self.history = self.history.spent(self.budget.share(self.spent), timed=timed)
         rng = np.random.default_rng(key)
         seed = int(rng.integers(2**31))
         proposals = self.policy.propose(self.history, 1, rng)
@@ -285,30 +288,47 @@ class Study(StudyReader):
         """Give a running trial back: it waits, and starts again from its last checkpoint, or from the beginning."""
         return self._interrupted(move(self._running(trial), State.WAITING))
 
-    def give_up(self) -> list[Trial]:
+    def give_up(self, *, keep_checkpoints: bool = False) -> list[Trial]:
         """End the paused trials that will hardly be worth another step, if the search can tell; their reason says why.
 
-        `luthier.tune` does so at the end of a budget. Other paused trials stay, for a larger budget.
+        `luthier.tune` does so at the end of a budget, and when the disk is full. Their checkpoints are deleted, unless
+        `keep_checkpoints` is given. Other paused trials stay, for a larger budget.
         """
         ended = []
         for number, reason in self.policy.hopeless(self.history).items():
             trial = move(self.history.trial(number), State.STOPPED, reason=reason, ended=time.time())
             self._store.end(trial)
             ended.append(self._note(trial))
+            forked = any(t.parent == number for t in self.history.live)
+            if not keep_checkpoints and not forked and self._root is not None:
+                prune(self.path(number) / "checkpoints", set())
             if number in self._ready:
                 self._ready.remove(number)
         return ended
 
-    def rewind(self, trial: Trial | int, step: int) -> Trial:
-        """Tell that a running trial goes on from step `step`: later steps of its curve are dropped."""
+    def resumed(self, trial: Trial | int, step: int | None = None, *, seconds: float = 0.0) -> Trial:
+        """Tell how a running trial goes on; ``trial.resumes`` counts it, if it had reported before.
+
+        Parameters
+        ----------
+        trial
+            The trial or its number.
+        step
+            The step it goes on from: later steps of its curve are dropped, and stay spent. None is in memory.
+        seconds
+            How long it took to load.
+        """
         before = self._running(trial)
-        if step >= before.steps:
+        if not before.steps:
             return before
-        curve, result = before.curve.upto(step), dict[str, float]()
-        for _, metrics in curve:
-            result = result_of(result, metrics, self.metrics)
-        self.steps -= before.steps - curve.last_step
-        after = replace(before, curve=curve, metrics=result)
+        after, cost = before, Resumes(memory=1)
+        if step is not None:
+            if step < before.steps:
+                curve = before.curve.upto(step)
+                after = replace(before, curve=curve, metrics=results_of(curve, self.metrics))
+            cost = Resumes(checkpoint=1, seconds=seconds, repeated=before.steps - after.steps)
+        self.repeated += cost.repeated
+        after = replace(after, resumes=before.resumes + cost)
         self._store.update(after)
         return self._note(after)
 

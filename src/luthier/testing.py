@@ -18,7 +18,7 @@ from luthier.history import History
 from luthier.objective import Metric
 from luthier.space import Config, Space
 from luthier.store.base import Store, StudyRecord
-from luthier.trial import Curve, Failure, State, Trial
+from luthier.trial import Curve, Failure, Resumes, State, Trial
 
 __all__ = ["check_schedule", "check_search", "check_store", "history_of"]
 
@@ -257,7 +257,9 @@ def check_store(make: Callable[[], Store]) -> None:
     store.report(2, 3, {"loss": 1.0, "grad": math.inf}, 1.5)
     _law(store.trials()[2].curve == curve, "reports are there; the same step again replaces it")
     _law(store.trials()[2].seconds == 1.5, "a living trial has run as long as its last report says")
-    cut = replace(trials[2], curve=curve.upto(2), note="back", metrics={"loss": 2.0}, seconds=1.5)
+    cut = replace(
+        trials[2], curve=curve.upto(2), note="back", metrics={"loss": 2.0}, seconds=1.5, resumes=Resumes(2, 1, 0.25, 1)
+    )
     store.update(cut)
     _law(store.trials()[2] == cut, "an update replaces the trial and drops later steps")
     failure = Failure("signal", "killed", "log")

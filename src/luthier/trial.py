@@ -61,6 +61,39 @@ class Failure:
     traceback: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Resumes:
+    """How often a trial, or several, were gone on with, and what that cost.
+
+    Parameters
+    ----------
+    memory
+        From a run that was alive in its worker: free.
+    checkpoint
+        From a checkpoint, or from the beginning where there was none.
+    seconds
+        What these took from the start of the run until the next step began: loading data, building and restoring.
+    repeated
+        Steps that were done again, because the checkpoint was older than the last report.
+    """
+
+    memory: int = 0
+    checkpoint: int = 0
+    seconds: float = 0.0
+    repeated: int = 0
+
+    def __add__(self, other: Resumes) -> Resumes:
+        return Resumes(
+            self.memory + other.memory,
+            self.checkpoint + other.checkpoint,
+            self.seconds + other.seconds,
+            self.repeated + other.repeated,
+        )
+
+
+_NEVER = Resumes()
+
+
 class Curve:
     """Metrics by step, append-only; appending returns a new curve that shares the storage.
 
@@ -181,6 +214,8 @@ class Trial:
         by what the objective returned.
     seconds
         How long it ran, all attempts together.
+    resumes
+        How often it was gone on with, and what that cost.
     grant
         The step it may run to; None is to its end.
     total_steps
@@ -209,6 +244,7 @@ class Trial:
     curve: Curve = _EMPTY
     metrics: dict[str, float] = field(default_factory=dict)
     seconds: float = 0.0
+    resumes: Resumes = _NEVER
     grant: int | None = None
     total_steps: int | None = None
     parent: int | None = None

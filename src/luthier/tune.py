@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -25,7 +25,7 @@ from luthier.space import Space
 from luthier.study import Observer, Study
 from luthier.trial import Failure, State
 from luthier.view.base import Snapshot, View, view_of
-from luthier.view.text import program_text
+from luthier.view.text import program_text, resumes_text
 
 _GRACE_S = 10.0  # how long running trials get to reach a checkpoint when the study is to end
 _POLL_S = 0.25
@@ -151,7 +151,7 @@ def tune(
 
             directory = study.path(0).parent
             executor = LocalExecutor(call, study.metrics, limits, directory=directory, slots=slots, ordered=ordered)
-        loop = _Loop(study, executor, shown, least)
+        loop = _Loop(study, executor, shown, least, keep=checkpoints == "all")
         try:
             loop.run()
         finally:
@@ -162,11 +162,12 @@ def tune(
 class _Loop:
     """Drives one study with one executor; hears what its runs report."""
 
-    def __init__(self, study: Study, executor: Executor, view: View | None, least: Least | None) -> None:
+    def __init__(self, study: Study, executor: Executor, view: View | None, least: Least | None, *, keep: bool) -> None:
         self._study = study
         self._executor = executor
         self._view = view
         self._least = least
+        self._keep = keep  # all checkpoints, those of trials that are given up included
         self._looked = 0  # results when the outlook was last worked out
         self._ending = ""  # why nothing new is started
         self._ended_at = math.inf
@@ -227,7 +228,8 @@ class _Loop:
             self._before[trial.number] = trial.seconds
             path = f"{self._root}/{trial.number:05d}"
             step = trial.steps if trial.metrics else 0
-            executor.submit(Ticket(trial.number, trial.config, trial.seed, path, step, parent))
+            if executor.submit(Ticket(trial.number, trial.config, trial.seed, path, step, parent)):
+                study.resumed(trial.number)
         return bool(self._before)
 
     def _idle(self) -> None:
@@ -248,10 +250,13 @@ class _Loop:
             trial = study.pause(number, hold=number not in self._cut, seconds=seconds)
         elif outcome.kind == "interrupted":
             trial = study.release(number)
-            if outcome.reason:
+            if outcome.reason and not self._give_up():
                 raise StoreFull(
                     f"{outcome.reason}; nothing acknowledged is lost. Free some space and run the same again"
                 )
+        elif outcome.kind == "crowded":
+            trial = study.release(number)
+            self._say(f"trial {number} ran out of memory beside paused ones; it goes on alone ({outcome.reason})")
         elif outcome.kind in ("stopped", "finished"):
             trial = study.stop(number, outcome.reason, finished=outcome.kind == "finished", seconds=seconds)
         else:
@@ -267,10 +272,10 @@ class _Loop:
 
     # -- what runs report (a luthier.execute.base.Listener) ----------------------------------------------------------
 
-    def restarted(self, number: int, step: int, reports: list[tuple[int, dict[str, float]]]) -> None:
+    def restarted(self, number: int, step: int, reports: list[tuple[int, dict[str, float]]], *, seconds: float) -> None:
         """Bring the curve to where the checkpoint stands: cut it, or add what the checkpoint knows more."""
         with self._undisturbed():
-            trial = self._study.rewind(number, step)
+            trial = self._study.resumed(number, step, seconds=seconds)
             for at, metrics in reports:
                 if trial.steps < at <= step:
                     self._study.report(number, metrics, step=at, seconds=trial.seconds)
@@ -293,6 +298,10 @@ class _Loop:
             self._cut.add(number)
             return Decision(Verdict.PAUSE, self._ending)
         return decision
+
+    def dispensable(self, numbers: Sequence[int]) -> int:
+        """Choose the paused trial that will most likely not be gone on with."""
+        return self._study.policy.dispensable(self._study.history, numbers)
 
     # -- when to end -------------------------------------------------------------------------------------------------
 
@@ -360,6 +369,14 @@ class _Loop:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
+    def _give_up(self) -> int:
+        """End the paused trials that are hopeless, with their checkpoints; return how many there were."""
+        given_up = len(self._study.give_up(keep_checkpoints=self._keep))
+        if given_up:
+            what = "paused trial is" if given_up == 1 else "paused trials are"
+            self._say(f"{given_up} {what} given up, too far behind to catch up; the others are kept")
+        return given_up
+
     # -- words -------------------------------------------------------------------------------------------------------
 
     def _snapshot(self) -> Snapshot:
@@ -392,10 +409,10 @@ class _Loop:
             self._used_up()
         study.ended_by = study.ended_by or ("budget" if self._ending else "exhausted")
         if study.ended_by in ("budget", "outlook"):
-            given_up = len(study.give_up())
-            if given_up:
-                what = "paused trial is" if given_up == 1 else "paused trials are"
-                self._say(f"{given_up} {what} given up, too far behind to catch up; the others are kept")
+            self._give_up()
+        resumes = resumes_text(study.history.resumes)
+        if resumes:
+            self._say(resumes)
         why = self._ending or "nothing is left to try"
         again = f"; to go on: {continue_line(study)}" if why == "interrupted" and study.dir is not None else ""
         self._say(f"{why} after {_trials(study.spent.trials)} and {clock(study.spent.seconds)}{again}")
@@ -419,7 +436,7 @@ def continue_line(study: Study) -> str:
 
 def _slots(workers: Any) -> int:
     if workers == "auto":
-        from luthier.execute.local import cores, gpus
+        from luthier.execute.machine import cores, gpus
 
         return len(gpus()) or max(1, cores() // 2 if cores() > 4 else cores())
     if isinstance(workers, bool) or not isinstance(workers, int) or workers < 0:

@@ -21,6 +21,24 @@ def test_show_tells_the_state_the_best_the_failures_and_what_to_type(luthier, st
     assert f"luthier resume {study} --budget" in out
 
 
+def test_show_tells_what_resumes_cost_and_what_checkpoints_take(luthier, tmp_path):
+    def train(x, run):
+        run.keep(weights=b"x" * 200_000)
+        for _ in run.steps(4):
+            run.report(loss=x)
+
+    space, steps = lt.Space(x=lt.Float(0, 1)), iter((3, 6, 9, 12))
+    for budget in steps:  # each call ends in the middle of a trial, or at its end
+        lt.tune(
+            train, space, minimize="loss", search="random", budget=f"{budget} steps", workers=0, dir=tmp_path, seed=1
+        )
+    out = luthier("show", tmp_path).stdout
+    assert "resumed 3 times from checkpoints, which took 0.0s to load" in out
+    sizes = [f.stat().st_size for f in tmp_path.glob("trials/*/checkpoints/*.ckpt")]
+    assert f"{len(sizes)} checkpoints take {sum(sizes) / 2**20:.3g} MB; " in out
+    assert "GB are free" in out
+
+
 def test_show_follow_ends_when_nobody_drives_the_study(luthier, study):
     assert "12 trials" in luthier("show", study, "--follow").stdout
 

@@ -12,7 +12,7 @@ import pytest
 import luthier as lt
 from luthier.contracts import CONTINUE, Resume
 from luthier.errors import ObjectiveError, SettingError
-from luthier.execute.local import gpus, thread_limits
+from luthier.execute.machine import gpus, thread_limits
 from luthier.execute.zygote import Zygote
 from luthier.trial import State
 

@@ -65,7 +65,7 @@ def test_a_trial_that_is_cut_back_to_its_checkpoint_is_cut_back_here_too(tmp_pat
     trial = study.ask()
     for step in (1, 2, 3):
         study.report(trial, {"loss": float(step)}, step=step)
-    study.rewind(trial, 1)
+    study.resumed(trial, 1)
     study.report(trial, {"loss": 20.0}, step=2)
     study.tell(trial)
     assert curve(tmp_path / "trial-00000", "loss") == [(1, 1.0), (2, 20.0)]
@@ -79,7 +79,7 @@ def test_a_study_that_is_continued_goes_on_in_the_same_run(tmp_path):
     with study_with(TensorBoard(tmp_path / "board"), dir=tmp_path / "study") as study:
         trial = study.ask()
         assert trial.number == 0
-        study.rewind(trial, 1)
+        study.resumed(trial, 1)
         study.report(trial, {"loss": 1.0}, step=2)
         study.tell(trial)
     assert curve(tmp_path / "board" / "trial-00000", "loss") == [(1, 3.0), (2, 1.0)]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import luthier as lt
-from luthier import Curve, State, Trial
+from luthier import Curve, Resumes, State, Trial
 from luthier.errors import StoreDamaged, StoreError, StoreFull, StoreTooNew
 from luthier.store import sqlite
 from luthier.store.base import StudyRecord
@@ -77,6 +77,24 @@ def test_an_older_file_is_brought_up_to_date_with_all_its_trials(tmp_path, monke
     assert db.execute("PRAGMA user_version").fetchone()[0] == len(later)
     assert db.execute("SELECT count(*) FROM extra").fetchone()[0] == 0
     db.close()
+
+
+def test_a_file_of_the_first_version_is_read_as_it_is_and_brought_up_to_date_by_its_driver(tmp_path, monkeypatch):
+    """That version knew nothing of resumes."""
+    _fill(tmp_path, 3)
+    db = sqlite3.connect(tmp_path / "study.db")
+    db.execute("ALTER TABLE trials DROP COLUMN resumes")
+    db.execute("PRAGMA user_version = 1")
+    db.close()
+    before = _read(tmp_path, readonly=True)
+    assert [t.steps for t in before[1]] == [2, 2, 2]
+    assert {t.resumes for t in before[1]} == {Resumes()}
+    assert _read(tmp_path, readonly=False) == before
+    store = SqliteStore(tmp_path)
+    resumed = replace(before[1][0], resumes=Resumes(1, 2, 0.5, 3))
+    store.update(resumed)
+    store.close()
+    assert _read(tmp_path, readonly=True)[1][0] == resumed
 
 
 def test_a_migration_that_fails_changes_nothing(tmp_path, monkeypatch):

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from luthier import Curve, Failure, State, Trial
+from luthier import Curve, Failure, Resumes, State, Trial
 from luthier.store.base import StudyRecord
 from luthier.store.memory import MemoryStore
 from luthier.store.sqlite import SqliteStore
@@ -47,6 +47,7 @@ _failures = st.one_of(
     st.none(),
     st.builds(Failure, st.sampled_from(["exception", "nan", "signal"]), st.text(max_size=9), st.text(max_size=9)),
 )
+_resumes = st.sampled_from([Resumes(), Resumes(memory=1), Resumes(checkpoint=1, seconds=0.25, repeated=3)])
 _records = st.builds(
     StudyRecord,
     st.text(max_size=4),
@@ -123,6 +124,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(data=st.data(), cut=st.integers(0, 3), note=st.text(max_size=4), metrics=_metrics, failure=_failures)
     def update(self, data, cut, note, metrics, failure):
+        resumes = data.draw(_resumes)
         trial = self.some(data, set(State) - ENDED)
         if trial is None:
             return
@@ -135,6 +137,7 @@ class StoreMachine(RuleBasedStateMachine):
             metrics=metrics,
             failure=failure,
             attempt=trial.attempt + 1,
+            resumes=trial.resumes + resumes,
         )
         self.store.update(changed)
         self.trials[trial.number] = changed

@@ -3,6 +3,7 @@
 import io
 import re
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
@@ -11,7 +12,7 @@ import luthier as lt
 from luthier.budget import Budget, Spent
 from luthier.view.base import Snapshot
 from luthier.view.live import LiveView, draw
-from luthier.view.text import config_text, sparkline, summary_text
+from luthier.view.text import config_text, resumes_text, size_text, sparkline, summary_text
 
 SPACE = lt.Space(lr=lt.Float(1e-5, 1e-1, log=True), opt=lt.Choice("adam", "sgd"))
 
@@ -41,6 +42,26 @@ def test_the_live_view_shows_progress_best_running_and_failures():
     assert "1 paused" in text
     assert "1 failed" in text
     assert re.search(r"trial 4\s+step 5\s+▁▂▄▆█\s+acc 0.5", text)
+
+
+def test_resumes_are_told_as_they_are():
+    assert resumes_text(lt.Resumes()) == ""
+    assert resumes_text(lt.Resumes(memory=3)) == "resumed 3 times in memory"
+    text = resumes_text(lt.Resumes(3, 2, 61.0, 1200))
+    assert text.endswith("2 times from checkpoints, which took 1m 1s to load, and 1,200 steps were done again")
+    study = study_with_a_bit_of_everything()
+    study.resumed(4, 4, seconds=2.5)
+    assert "resumed 1 time from checkpoints, which took 2.5s to load, and 1 step was done again" in " ".join(
+        shown(study).split()
+    )
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [(512, "0.5 KB"), (200_000, "195 KB"), (2**20, "1 MB"), (5 * 2**30, "5.0 GB"), (2**41, "2,048.0 GB")],
+)
+def test_sizes_are_written_for_people(size, text):
+    assert size_text(size) == text
 
 
 def test_the_live_view_says_how_much_time_is_left():

@@ -47,7 +47,7 @@ def environment(directory: Path) -> Iterator[Finding]:
     """Look at versions, processors, GPUs, memory and disk."""
     import psutil
 
-    from luthier.execute.local import cores, gpus
+    from luthier.execute.machine import cores, gpus
 
     yield Finding("ok", "luthier", f"{__version__}, Python {platform.python_version()} on {platform.platform()}")
     found = {name: _version(name) for name in _PACKAGES}

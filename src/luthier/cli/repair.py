@@ -25,7 +25,7 @@ from luthier.trial import Failure, State
 
 _BEYOND = 10_000  # keys probed past the last one known
 _SIDES = ("", "-wal", "-shm")
-_JSON = {"metrics", "command", "settings", "space", "config", "tags"}
+_JSON = {"metrics", "command", "settings", "space", "config", "tags", "resumes"}
 
 
 @dataclass(slots=True)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import shlex
+import shutil
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +19,7 @@ from luthier.budget import clock
 from luthier.cli.written import console, write
 from luthier.reader import StudyReader, load
 from luthier.trial import ENDED, State, Trial
-from luthier.view.text import config_text, metrics_text, sparkline
+from luthier.view.text import config_text, metrics_text, resumes_text, size_text, sparkline
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -85,6 +87,7 @@ def _head(study: StudyReader) -> Iterator[Text]:
     states = ", ".join(f"{counts[state]} {state}" for state in State if counts[state])
     outside = f"; {len(study.history.outside)} outside of the present space" if study.history.outside else ""
     yield Text(f"{len(study.history)} trials: {states or 'none yet'}{outside}")
+    yield from map(Text, filter(None, (resumes_text(study.history.resumes), _disk(study))))
     driver = _driver(study)
     if driver is None:
         left = sum(trial.state is State.RUNNING for trial in study.trials)
@@ -174,6 +177,16 @@ def _line(study: StudyReader, trial: Trial) -> str:
         trial = replace(trial, metrics=trial.curve.at(trial.steps))
     shown = f"{metrics_text(study.history, trial)}{steps}"
     return f"trial {trial.number}{state}: {shown}  {config_text(trial.config)}"
+
+
+def _disk(study: StudyReader) -> str:
+    """Say how much the checkpoints take, and what is free."""
+    sizes = list[int]()
+    for file in Path(study.dir or ".").glob("trials/*/checkpoints/*.ckpt"):
+        with suppress(FileNotFoundError):  # the trial runs, and has replaced it
+            sizes.append(file.stat().st_size)
+    free = shutil.disk_usage(study.dir or ".").free
+    return f"{len(sizes)} checkpoints take {size_text(sum(sizes))}; {size_text(free)} are free" if sizes else ""
 
 
 def _driver(study: StudyReader) -> dict[str, Any] | None:

@@ -50,3 +50,8 @@ class DefaultFirst:
         """Return what the search gives up."""
         hopeless = getattr(self._search, "hopeless", None)
         return {} if hopeless is None else dict(hopeless(history))
+
+    def prospects(self, history: History) -> dict[int, float]:
+        """Return what the search foresees of paused trials."""
+        prospects = getattr(self._search, "prospects", None)
+        return {} if prospects is None else dict(prospects(history))

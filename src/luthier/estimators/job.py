@@ -174,7 +174,7 @@ class Job:
 
     def _decide(self, prepared: Prepared) -> Sizes:
         """Choose epochs and shares of the budget, and write them down."""
-        from luthier.execute.local import cores, gpus
+        from luthier.execute.machine import cores, gpus
 
         wishes = self._wishes
         count = cores() // 2 if cores() > 4 else cores()  # as luthier.tune takes them

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -37,7 +37,7 @@ class Ticket:
 
 FULL = (errno.ENOSPC, errno.EDQUOT)  # what the system says when a disk is full
 
-OutcomeKind = Literal["done", "failed", "paused", "interrupted", "stopped", "finished"]
+OutcomeKind = Literal["done", "failed", "paused", "interrupted", "stopped", "finished", "crowded"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +50,15 @@ class Outcome:
         Of the trial.
     kind
         ``done`` (the objective returned), ``failed``, ``paused`` (by the schedule), ``interrupted`` (by the budget or
-        by hand), ``stopped`` or ``finished`` (by the schedule).
+        by hand), ``stopped`` or ``finished`` (by the schedule), ``crowded`` (it ran out of memory where paused runs had
+        been held: they are dropped, and when it is submitted again, it runs alone).
     result
         What the objective returned; None if its reports count.
     failure
         Why it failed.
     reason
-        Why it was stopped; of an interrupted run, why the study has to stop: the disk is full.
+        Why it was stopped; of an interrupted run, why the study has to stop: the disk is full; of a crowded one, what
+        it ran out of.
     seconds
         How long it ran, earlier runs of the same trial not included.
     """
@@ -72,14 +74,18 @@ class Outcome:
 class Listener(Protocol):
     """Hears what runs report, and decides."""
 
-    def restarted(self, number: int, step: int, reports: list[tuple[int, dict[str, float]]]) -> None:
-        """A run goes on from a checkpoint at `step`; `reports` are those that the checkpoint knows of."""
+    def restarted(self, number: int, step: int, reports: list[tuple[int, dict[str, float]]], *, seconds: float) -> None:
+        """A run goes on from a checkpoint at `step`, or anew; it knows of `reports`, and took `seconds` to load."""
         ...
 
     def reported(
         self, number: int, step: int, metrics: Mapping[str, float], *, seconds: float, total_steps: int | None
     ) -> Decision:
         """A run reported a step; return what becomes of it."""
+        ...
+
+    def dispensable(self, numbers: Sequence[int]) -> int:
+        """Return which of these paused runs, longest paused first, is dropped from memory when that is short."""
         ...
 
 
@@ -94,8 +100,8 @@ class Executor(Protocol):
         """How many tickets may be submitted now."""
         ...
 
-    def submit(self, ticket: Ticket) -> None:
-        """Start a run, or go on with one that is held in memory."""
+    def submit(self, ticket: Ticket) -> bool:
+        """Start a run, or go on with one that is held in memory: then True."""
         ...
 
     def poll(self, listener: Listener, timeout_s: float) -> list[Outcome]:

@@ -42,9 +42,10 @@ class InlineExecutor:
         self._ticket: Ticket | None = None
         self.free = 1
 
-    def submit(self, ticket: Ticket) -> None:
+    def submit(self, ticket: Ticket) -> bool:
         """Take a ticket; `poll` runs it."""
         self._ticket, self.free = ticket, 0
+        return False
 
     def poll(self, listener: Listener, timeout_s: float) -> list[Outcome]:
         """Run the ticket that waits, to its end."""
@@ -76,7 +77,7 @@ class _Here:
         self._listener = listener
 
     def restarted(self, run: Run, step: int, reports: list[tuple[int, dict[str, float]]]) -> None:
-        self._listener.restarted(run.number, step, reports)
+        self._listener.restarted(run.number, step, reports, seconds=run.elapsed_s)
 
     def reported(self, run: Run, step: int, metrics: Mapping[str, float]) -> Decision:
         return self._listener.reported(run.number, step, metrics, seconds=run.elapsed_s, total_steps=run.total_steps)

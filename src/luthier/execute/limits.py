@@ -1,8 +1,11 @@
-"""Memory caps of a trial: a soft one that the process notices itself, and the figures for a hard one."""
+"""Memory: caps of a trial, a soft one that the process notices itself and the figures for a hard one; what is free."""
 
 from __future__ import annotations
 
+import gc
 import resource
+import sys
+from typing import Any
 
 
 def limit_memory(cap_bytes: int | None) -> None:
@@ -37,3 +40,26 @@ def resident_bytes(pid: int) -> int:
     except psutil.Error:
         return 0
     return total
+
+
+def accelerator_room() -> float:
+    """Return which share of its GPU's memory is free, whoever takes it; 1.0 where this process has not used a GPU."""
+    cuda = _cuda()
+    if cuda is None:
+        return 1.0
+    free, total = cuda.mem_get_info()
+    return float(free / total)
+
+
+def give_memory_back() -> None:
+    """Free what a run has left in cycles, and hand what PyTorch caches of the GPU's memory back to the driver."""
+    gc.collect()
+    cuda = _cuda()
+    if cuda is not None:
+        cuda.empty_cache()
+
+
+def _cuda() -> Any:
+    """``torch.cuda``, if this process has used it: asking it otherwise would take hold of a GPU."""
+    torch = sys.modules.get("torch")
+    return torch.cuda if torch is not None and torch.cuda.is_initialized() else None

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, Pipe, wait
 from pathlib import Path
@@ -15,6 +16,7 @@ from luthier.budget import clock
 from luthier.execute import pickling
 from luthier.execute.base import Limits, Listener, Outcome, Ticket
 from luthier.execute.limits import resident_bytes
+from luthier.execute.machine import gpus, memory_bytes, thread_limits
 from luthier.execute.zygote import Zygote
 from luthier.objective import Metric, Objective
 from luthier.trial import Failure
@@ -24,6 +26,7 @@ _PRELOAD = ("scipy", "torch", "sklearn")  # where the driver has them; safe to f
 _TAIL = 4000  # characters of a dead worker's log
 _TICK_S = 0.25
 _HELD_SHARE = 0.5  # of the machine's memory may be held by paused runs and their workers
+_ROOM = 0.1  # of a GPU's memory that has to be free for paused runs to stay there
 
 
 @dataclass(slots=True)
@@ -35,6 +38,8 @@ class _Slot:
     serial: int = 0  # of the active run
     began: float = 0.0
     held: dict[int, int] = field(default_factory=dict)  # trial -> serial of the run that waits in memory
+    shared: bool = False  # whether the process has held a paused run, and so may have less memory for others
+    room: float = 1.0  # share of its GPU's memory that is free, until acted upon
     killed: Failure | str = ""
 
 
@@ -82,6 +87,8 @@ class LocalExecutor:
         self._turn = 0
         self._serial = 0
         self._slots = [_Slot(i) for i in range(slots)]
+        self._homes: dict[int, _Slot] = {}  # paused trial -> where it ran last, be it still in memory or not
+        self._alone: set[int] = set()  # trials that ran out of memory beside others: each is to have a fresh worker
         self._zygote: Zygote | None = None
         self._gpus = gpus()
         self._next_watch = 0.0
@@ -91,21 +98,25 @@ class LocalExecutor:
         """How many slots have nothing to do."""
         return sum(1 for slot in self._slots if slot.active is None)
 
-    def submit(self, ticket: Ticket) -> None:
-        """Start a run in a free slot; one that a free slot holds in memory goes on there."""
-        home = next((s for s in self._slots if ticket.number in s.held), None)
-        if home is not None and home.active is None and home.pipe is not None:
-            home.active, home.began, home.serial = ticket, time.monotonic(), home.held.pop(ticket.number)
-            self._send(home, "answer", home.serial, True)
-            return
-        if home is not None:
+    def submit(self, ticket: Ticket) -> bool:
+        """Start a run in a free slot; one that a free slot holds in memory goes on there: then True.
+
+        A trial goes back to the slot it had if that is free, in memory or not, so that the order of events does not
+        depend on how much memory there was.
+        """
+        home = self._homes.pop(ticket.number, None)
+        if home is not None and home.active is not None:
             self._evict(home, ticket.number)
-        slot = next(s for s in self._slots if s.active is None)
-        if slot.pipe is None:
-            self._start(slot)
-        self._serial += 1
-        slot.active, slot.began, slot.serial = ticket, time.monotonic(), self._serial
-        self._send(slot, "run", slot.serial, ticket)
+            home = None
+        slot = home or next(s for s in self._slots if s.active is None)
+        if ticket.number in self._alone and slot.shared and slot.pipe is not None:
+            self._dismiss(slot)
+        serial = slot.held.pop(ticket.number, 0)
+        alive = bool(serial) and self._send(slot, "answer", serial, True)
+        if not alive:
+            serial = self._begin(slot, ticket)
+        slot.active, slot.began, slot.serial = ticket, time.monotonic(), serial
+        return alive
 
     def poll(self, listener: Listener, timeout_s: float) -> list[Outcome]:
         """Pass on what the workers say, for up to `timeout_s` seconds or until a run ends."""
@@ -118,7 +129,7 @@ class LocalExecutor:
             for pipe in wait(list(pipes), max(0.0, min(left, _TICK_S))):
                 outcome = self._hear(pipes[pipe], listener)  # type: ignore[index]
                 outcomes += [outcome] if outcome is not None else []
-            self._watch()
+            self._watch(listener)
             if left <= 0:
                 break
         return outcomes
@@ -160,35 +171,73 @@ class LocalExecutor:
             return None  # the last words of a run that had to leave memory
         number = slot.active.number
         if kind == "restarted":
-            listener.restarted(number, *args)
+            step, reports, seconds = args
+            listener.restarted(number, step, reports, seconds=seconds)
             return None
         self._advance(slot)
         if kind == "reported":
-            step, metrics, seconds, total = args
+            slot.room, step, metrics, seconds, total = args
             decision = listener.reported(number, step, metrics, seconds=seconds, total_steps=total)
             self._send(slot, "answer", serial, decision)
             return None
         slot.active = None
         if kind == "held":
-            slot.held[number] = serial
-            return Outcome(number, "paused", seconds=args[0])
+            slot.room, seconds = args
+            slot.held[number], slot.shared, self._homes[number] = serial, True, slot
+            self._alone.discard(number)
+            return Outcome(number, "paused", seconds=seconds)
         outcome: Outcome = args[0]
-        return outcome
+        starved = outcome.failure is not None and outcome.failure.kind == "memory"
+        return self._judged(slot, outcome, starved=starved)
+
+    def _judged(self, slot: _Slot, outcome: Outcome, *, starved: bool) -> Outcome:
+        """Give a run that ran out of memory beside paused ones, in its worker or on its GPU, another try without them.
+
+        Where it ran alone, the failure is its own.
+        """
+        failure, number, gpu = outcome.failure, outcome.number, self._gpu(slot)
+        beside = [s for s in self._slots if s is not slot and s.held and gpu and self._gpu(s) == gpu]
+        by_itself = number in self._alone or not (slot.shared or beside)
+        self._alone.discard(number)
+        if failure is None or not starved or by_itself:
+            return outcome
+        self._alone.add(number)
+        self._homes[number] = slot
+        if slot.pipe is not None:
+            self._dismiss(slot)
+        for other in beside:
+            for held in list(other.held):
+                self._evict(other, held)
+        return Outcome(number, "crowded", reason=failure.message, seconds=outcome.seconds)
 
     def _advance(self, slot: _Slot) -> None:
         self._turn = (slot.index + 1) % self.slots
 
-    def _send(self, slot: _Slot, *message: Any) -> None:
+    def _send(self, slot: _Slot, *message: Any) -> bool:
+        """Send a message; False if the worker has died, whose end of file is heard at the next poll."""
         try:
             assert slot.pipe is not None
             slot.pipe.send(message)
         except OSError:
-            pass  # it has died: its end of file is heard at the next poll
+            return False
+        return True
 
     def _evict(self, slot: _Slot, number: int) -> None:
-        self._send(slot, "answer", slot.held.pop(number), False)
+        """Drop a paused run from memory, if it is there; it goes on from its checkpoint."""
+        if number in slot.held:
+            self._send(slot, "answer", slot.held.pop(number), False)
 
     # -- processes ---------------------------------------------------------------------------------------------------
+
+    def _begin(self, slot: _Slot, ticket: Ticket) -> int:
+        """Start a run in a slot, in a new worker if there is none or it has died meanwhile; return its serial."""
+        self._serial += 1
+        if slot.pipe is not None and not self._send(slot, "run", self._serial, ticket):
+            self._dismiss(slot)
+        if slot.pipe is None:
+            self._start(slot)
+            self._send(slot, "run", self._serial, ticket)
+        return self._serial
 
     def _start(self, slot: _Slot) -> None:
         if self._zygote is None:
@@ -197,11 +246,15 @@ class LocalExecutor:
         ours, theirs = Pipe()
         environment = {"LUTHIER_WORKER": str(slot.index)}
         if self._gpus:
-            environment["CUDA_VISIBLE_DEVICES"] = self._gpus[slot.index % len(self._gpus)]
+            environment["CUDA_VISIBLE_DEVICES"] = self._gpu(slot)
         slot.pid = self._zygote.fork(theirs.fileno(), environment)
         theirs.close()
-        slot.pipe = ours
+        slot.pipe, slot.shared = ours, False
         self._send(slot, "setup", *self._setup)
+
+    def _gpu(self, slot: _Slot) -> str:
+        """Which GPU a slot's worker sees, an empty string for none; several may see the same."""
+        return self._gpus[slot.index % len(self._gpus)] if self._gpus else ""
 
     def _kill(self, slot: _Slot, why: Failure | str) -> None:
         slot.killed = why
@@ -211,25 +264,37 @@ class LocalExecutor:
             pass  # it has died by itself; its end of file is heard at the next poll
 
     def _died(self, slot: _Slot) -> Outcome | None:
-        """Say what became of the run of a worker that has died; its paused runs resume from their checkpoints."""
-        assert slot.pipe is not None
-        slot.pipe.close()
-        status = self._zygote.status(slot.pid, 5.0) if self._zygote else None
-        try:
-            os.killpg(slot.pid, signal.SIGKILL)  # what its objective has started
-        except ProcessLookupError:
-            pass
+        """Say what became of the run of a worker that has died."""
         ticket, why, seconds = slot.active, slot.killed, time.monotonic() - slot.began
+        slot.active = None
+        status = self._bury(slot)
         self._advance(slot)
-        slot.pipe, slot.active, slot.killed, slot.held = None, None, "", {}
         if ticket is None:
             return None
         if why == "interrupted":
             return Outcome(ticket.number, "interrupted", seconds=seconds)
         failure = why if isinstance(why, Failure) else _death(status, _log_tail(ticket))
-        return Outcome(ticket.number, "failed", failure=failure, seconds=seconds)
+        outcome = Outcome(ticket.number, "failed", failure=failure, seconds=seconds)
+        shot = why == "" and status is not None and os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+        return self._judged(slot, outcome, starved=shot or failure.kind == "memory")  # the kernel kills who has most
 
-    def _watch(self) -> None:
+    def _bury(self, slot: _Slot) -> int | None:
+        """Let go of a worker that is dead or dying, and return its wait status; its paused runs have checkpoints."""
+        assert slot.pipe is not None
+        slot.pipe.close()
+        slot.pipe, slot.held, slot.room, slot.killed = None, {}, 1.0, ""
+        status = self._zygote.status(slot.pid, 5.0) if self._zygote else None
+        with suppress(ProcessLookupError):
+            os.killpg(slot.pid, signal.SIGKILL)  # what its objective has started
+        return status
+
+    def _dismiss(self, slot: _Slot) -> None:
+        """End an idle worker with all that it holds; the next run of its slot gets a new one."""
+        with suppress(ProcessLookupError):
+            os.killpg(slot.pid, signal.SIGKILL)
+        self._bury(slot)
+
+    def _watch(self, listener: Listener) -> None:
         """End runs that take too long or too much, and drop held runs when memory is short."""
         now = time.monotonic()
         if now < self._next_watch:
@@ -242,32 +307,22 @@ class LocalExecutor:
             if slot.active is not None and timeout is not None and now - slot.began > timeout:
                 text = f"took longer than {clock(timeout)}"
                 self._kill(slot, Failure("timeout", text, _log_tail(slot.active)))
+            elif slot.held:
+                self._relieve(slot, listener)
             elif slot.active is not None and cap is not None and (used := resident_bytes(slot.pid)) > cap:
                 text = f"used {used / 2**20:,.0f} MB of memory, more than the {cap / 2**20:,.0f} MB allowed"
                 self._kill(slot, Failure("memory", text, _log_tail(slot.active)))
-            elif slot.held and resident_bytes(slot.pid) > _HELD_SHARE * _total_memory() / self.slots:
-                self._evict(slot, next(iter(slot.held)))
 
-
-def gpus() -> list[str]:
-    """Return the ids of the GPUs that this process may use, for CUDA_VISIBLE_DEVICES."""
-    told = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if told is not None:
-        return [gpu.strip() for gpu in told.split(",") if gpu.strip() not in ("", "-1")]
-    return sorted((p.name[6:] for p in Path("/dev").glob("nvidia[0-9]*")), key=int)
-
-
-def cores() -> int:
-    """Return how many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def thread_limits(slots: int) -> dict[str, str]:
-    """Divide the processors among the workers: environment variables; what you have set lower stays."""
-    share = max(1, cores() // slots)
-    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
-    told = {name: int(os.environ[name]) for name in names if os.environ.get(name, "").isdigit()}
-    return {name: str(min(share, told.get(name, share))) for name in names}
+    def _relieve(self, slot: _Slot, listener: Listener) -> None:
+        """Drop one held run if memory is short, or all where the active run would be killed for what they take."""
+        used, cap = resident_bytes(slot.pid), self._limits.memory_bytes
+        if slot.active is not None and cap is not None and used > cap:
+            for number in list(slot.held):
+                self._evict(slot, number)
+        elif slot.room < _ROOM or used > _HELD_SHARE * memory_bytes() / self.slots:
+            held = list(slot.held)
+            self._evict(slot, held[0] if len(held) == 1 else listener.dispensable(held))
+            slot.room = 1.0
 
 
 def _death(status: int | None, log: str) -> Failure:
@@ -289,9 +344,3 @@ def _log_tail(ticket: Ticket) -> str:
             return file.read().decode("utf-8", errors="replace")
     except OSError:
         return ""
-
-
-def _total_memory() -> int:
-    import psutil
-
-    return int(psutil.virtual_memory().total)

@@ -19,7 +19,7 @@ from typing import Any
 from luthier.contracts import Decision
 from luthier.errors import MetricError
 from luthier.execute.base import FULL, Outcome, Ticket
-from luthier.execute.limits import limit_memory
+from luthier.execute.limits import accelerator_room, give_memory_back, limit_memory
 from luthier.execute.rng import random_state, restore_random_state
 from luthier.execute.run import Run, perform
 from luthier.objective import Metric, read_metrics
@@ -77,20 +77,25 @@ class _Worker:
         return self._inboxes[serial].get()
 
     def _perform(self, serial: int, ticket: Ticket) -> None:
+        outcome = self._outcome(serial, ticket)
+        del self._inboxes[serial]
+        _flush()
+        if outcome.kind == "paused":  # it had to leave memory, and another may be running
+            give_memory_back()
+        else:
+            limit_memory(None)
+        self.send("ended", serial, outcome)
+
+    def _outcome(self, serial: int, ticket: Ticket) -> Outcome:
         try:
             capture_output(ticket)
             limit_memory(self._limits.memory_bytes)
             if self._objective is None:
                 self._objective = pickle.loads(self._objective_data)  # noqa: S301 - from our own driver
             run = Run(ticket, self._metrics, _There(self, serial, ticket), checkpoints=self._limits.checkpoints)
-            outcome = _plain(perform(self._objective, run), self._metrics)
+            return _plain(perform(self._objective, run), self._metrics)
         except Exception as error:  # noqa: BLE001 - unpickling imports anything
-            outcome = _not_begun(ticket, error)
-        finally:
-            limit_memory(None)
-        del self._inboxes[serial]
-        _flush()
-        self.send("ended", serial, outcome)
+            return _not_begun(ticket, error)
 
 
 class _There:
@@ -102,11 +107,11 @@ class _There:
         self._ticket = ticket
 
     def restarted(self, run: Run, step: int, reports: list[tuple[int, dict[str, float]]]) -> None:
-        self._worker.send("restarted", self._serial, step, reports)
+        self._worker.send("restarted", self._serial, step, reports, run.elapsed_s)
 
     def reported(self, run: Run, step: int, metrics: Mapping[str, float]) -> Decision:
         answer: Decision = self._worker.ask(
-            "reported", self._serial, step, dict(metrics), run.elapsed_s, run.total_steps
+            "reported", self._serial, accelerator_room(), step, dict(metrics), run.elapsed_s, run.total_steps
         )
         return answer
 
@@ -114,7 +119,7 @@ class _There:
         """Wait, alive, until the driver resumes or evicts the run; its time and its random states stand still."""
         state, seconds = random_state(), run.elapsed_s
         _flush()
-        going_on: bool = self._worker.ask("held", self._serial, seconds)
+        going_on: bool = self._worker.ask("held", self._serial, accelerator_room(), seconds)
         if not going_on:
             return False
         capture_output(self._ticket)

@@ -68,6 +68,10 @@ class AdaptiveSearch:
         """Return the paused trials that will hardly be worth another step, by number, and why."""
         return self.thaw.hopeless(history) if self.thaws(history) else {}
 
+    def prospects(self, history: History) -> dict[int, float]:
+        """Return how far the paused trials are behind by forecast, by number."""
+        return self.thaw.prospects(history) if self.thaws(history) else {}
+
     def _held(self, history: History) -> Resume | None:
         """A trial that was granted one step, but is not worth pausing."""
         held = (t for t in history.live if t.state is State.PAUSED and t.grant == t.steps == 1)

@@ -8,6 +8,7 @@ forecasts come from a Gaussian process over configurations and steps (`luthier.m
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 from scipy.special import log_ndtr
@@ -20,6 +21,7 @@ from luthier.search.bayes_data import keys
 from luthier.search.bayes_model import Surrogates
 from luthier.search.bayes_start import START, start_point
 from luthier.search.first import believed, unseen
+from luthier.search.freeze_cost import Cost, measured
 from luthier.search.freeze_data import Reader
 from luthier.search.freeze_many import along, directions, spoken
 from luthier.search.freeze_model import Aim, Fitter, Forecasts
@@ -49,7 +51,8 @@ class FreezeSearch:
         The proposals of a real study then depend on measured times and cannot be repeated exactly.
     resume_steps
         What it costs to go on with a paused trial, in steps: loading its checkpoint, or the data. Paused trials have so
-        many steps less to reach an aim, and get at least four times as many when they are chosen.
+        many steps less to reach an aim, but at least half of them, and get at least as many when they are chosen. None
+        takes what starting and resuming have cost so far in this study, see `luthier.search.freeze_cost`.
 
     Raises
     ------
@@ -76,11 +79,13 @@ class FreezeSearch:
 
     paced = True  # it looks at what is spent, and makes several decisions between two new trials
 
-    def __init__(self, *, share: float = 1 / 16, per_second: bool = False, resume_steps: float = 0.0) -> None:
+    def __init__(self, *, share: float = 1 / 16, per_second: bool = False, resume_steps: float | None = None) -> None:
         if not 0.0 < share <= 1.0:
             raise SettingError(f"share= is above 0 and up to 1, got {share!r}")
-        if not 0.0 <= resume_steps < math.inf:
-            raise SettingError(f"resume_steps= is a number of steps from 0 up, got {resume_steps!r}")
+        if resume_steps is not None and not 0.0 <= resume_steps < math.inf:
+            raise SettingError(
+                f"resume_steps= is a number of steps from 0 up, or None to measure it, got {resume_steps!r}"
+            )
         self.share, self.per_second, self.resume_steps = share, per_second, resume_steps
         self._reader: Reader | None = None
         self._fitters: dict[int, Fitter] = {}  # by direction; 0 is that of the first metric
@@ -126,6 +131,15 @@ class FreezeSearch:
             there = {} if forecasts is None else decision.hopeless(forecasts)
             found = there if found is None else {n: why for n, why in found.items() if n in there}
         return found or {}
+
+    def prospects(self, history: History) -> dict[int, float]:
+        """Return how far the paused trials are behind the best by forecast of the first metric, by number.
+
+        In standard deviations of their forecasts; those too far behind to be in the model are left out.
+        """
+        decision = self._decision(history)
+        forecasts = decision.forecasts()
+        return {} if forecasts is None else decision.behind(forecasts, decision.reading.paused)
 
     def forecast(self, history: History, number: int, steps: Array) -> Forecast | None:
         """Forecast the curve of a trial.
@@ -174,11 +188,16 @@ class _Decision:
         self.space, self.metric = history.space, metric
         self.found: list[Proposal] = []
         self.pace: float | None = None  # median seconds of a step
+        self.cost = measured(history) if search.resume_steps is None else Cost(resume=search.resume_steps)
 
     def granted(self, new: New) -> New:
         """Grant a new trial its first steps; a single one while the length of a training is unknown."""
         known = any(s.trial.total_steps for s in self.reading.strands)
-        return New(new.config, new.reason, self.piece(self.reading.length) if known else 1, new.origin)
+        return New(new.config, new.reason, self.first() if known else 1, new.origin)
+
+    def first(self) -> int:
+        """How many steps a new trial is given."""
+        return min(self.reading.length, max(self.piece(self.reading.length), math.ceil(self.cost.start)))
 
     def piece(self, length: int) -> int:
         """How many steps are given at a time."""
@@ -199,7 +218,7 @@ class _Decision:
                 total = self.reading.total(trial)
                 grant = ahead.get(trial.number, trial.grant) or total
                 pending.append((strand.x, place, min(grant / total, 1.0)))
-        share = self.piece(self.reading.length) / self.reading.length
+        share = self.first() / self.reading.length
         pending += [(self.space.encode(p.config), -1, share) for p in self.new]
         return self.fitter.forecasts(self.reading, pending[-_AHEAD:])
 
@@ -227,7 +246,7 @@ class _Decision:
 
     def weigh(self, forecasts: Forecasts, also: set[bytes], rng: np.random.Generator) -> Proposal | None:
         """Draw an aim; return what is likeliest to reach it."""
-        aim = Aim.draw(forecasts, self.reading.length, rng)
+        aim = self.aim(forecasts, rng)
         if self.history.share >= _LAST:
             last = self.finish(forecasts)
             if last is not None:
@@ -248,12 +267,17 @@ class _Decision:
         top = places[int(np.argmax(chances))]
         return self.go_on(top, reason_resume(self.metric, self.reading, forecasts, top))
 
+    def aim(self, forecasts: Forecasts, rng: np.random.Generator) -> Aim:
+        """Draw an aim, no closer than the steps that a resumed trial gets at least."""
+        aim, length = Aim.draw(forecasts, self.reading.length, rng), self.reading.length
+        return replace(aim, horizon=min(length, max(aim.horizon, math.ceil(self.cost.resume))))
+
     def chances(self, forecasts: Forecasts, aim: Aim, places: list[int]) -> Array:
         """Log probabilities, (k,), that paused trials reach an aim."""
         if not places:
             return np.empty(0)
         trials = [self.reading.strands[i].trial for i in places]
-        horizon = max(0.0, aim.horizon - self.search.resume_steps)
+        horizon = max(aim.horizon - max(0.0, self.cost.resume - self.cost.start), 0.5 * aim.horizon)
         ahead = [t.steps + horizon / self.slowness(t) for t in trials]
         time = np.array([min(1.0, s / self.reading.total(t)) for s, t in zip(ahead, trials, strict=True)])
         mean, variance = forecasts.model.of_trials(np.array([forecasts.row[i] for i in places], dtype=np.intp), time)
@@ -304,21 +328,26 @@ class _Decision:
         if not any(strand.trial.state is State.DONE for strand in strands):
             return {}
         among = sorted(range(len(strands)), key=lambda i: (strands[i].best, i))[:_FINISHED]
-        places = [i for i in self.reading.paused if i in forecasts.row and i not in among]
+        behind = self.behind(forecasts, [i for i in self.reading.paused if i not in among])
+        return {
+            strand.trial.number: reason_give_up(self.metric, self.reading, forecasts, i)
+            for i, strand in enumerate(strands)
+            if behind.get(strand.trial.number, 0.0) > _HOPELESS
+        }
+
+    def behind(self, forecasts: Forecasts, places: list[int]) -> dict[int, float]:
+        """How many standard deviations of its forecast the end of a trial lies behind the best; by its number."""
+        places = [i for i in places if i in forecasts.row]
         rows = np.array([forecasts.row[i] for i in places], dtype=np.intp)
         mean, variance = forecasts.model.of_trials(rows, np.ones(len(rows)))
-        behind = (mean - forecasts.best) / np.sqrt(variance)
-        return {
-            self.reading.strands[i].trial.number: reason_give_up(self.metric, self.reading, forecasts, i)
-            for i, far in zip(places, behind, strict=True)
-            if far > _HOPELESS
-        }
+        far = (mean - forecasts.best) / np.sqrt(variance)
+        return {self.reading.strands[i].trial.number: float(f) for i, f in zip(places, far, strict=True)}
 
     def go_on(self, place: int, why: str) -> Resume:
         """Give a paused trial its next steps."""
         trial = self.reading.strands[place].trial
         total = self.reading.total(trial)
-        piece = max(self.piece(total), 4.0 * self.search.resume_steps)
+        piece = max(self.piece(total), self.cost.resume)
         grant = trial.steps + max(1, round(piece / self.slowness(trial)))
         return Resume(trial.number, reason=why, grant=None if grant >= total else grant)
 

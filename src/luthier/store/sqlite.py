@@ -18,7 +18,7 @@ from typing import Any
 from luthier.errors import StoreDamaged, StoreError, StoreFull, StoreTooNew
 from luthier.store.base import StudyRecord
 from luthier.store.lock import DriverLock
-from luthier.trial import ENDED, Curve, Failure, State, Trial
+from luthier.trial import ENDED, Curve, Failure, Resumes, State, Trial
 
 MIGRATIONS: tuple[str, ...] = (
     """
@@ -34,18 +34,20 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE TABLE reports (trial INTEGER NOT NULL, step INTEGER NOT NULL, seconds REAL NOT NULL, metrics TEXT NOT NULL,
         PRIMARY KEY (trial, step)) STRICT, WITHOUT ROWID;
     """,
+    "ALTER TABLE trials ADD COLUMN resumes TEXT NOT NULL DEFAULT '[]'",
 )
 """Numbered migrations: entry k brings a file from version k to k + 1. Only ever append."""
 
 _FIELDS = (
     "number", "config", "state", "seed", "metrics", "seconds", "grant", "total_steps", "parent", "origin", "reason",
-    "failure", "attempt", "started", "ended", "tags", "note",
+    "failure", "attempt", "started", "ended", "tags", "note", "resumes",
 )  # fmt: skip
-_INSERT = "INSERT INTO trials VALUES (?, ?, ?, NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_LATER = {"resumes": (2, "'[]'")}  # fields that files before a version lack, and what is read instead
+_INSERT = "INSERT INTO trials VALUES (?, ?, ?, NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _UPDATE = (
     'UPDATE trials SET config = ?, state = ?, seed = ?, metrics = ?, seconds = ?, "grant" = ?, total_steps = ?, '
-    "parent = ?, origin = ?, reason = ?, failure = ?, attempt = ?, started = ?, ended = ?, tags = ?, note = ? "
-    "WHERE number = ?"
+    "parent = ?, origin = ?, reason = ?, failure = ?, attempt = ?, started = ?, ended = ?, tags = ?, note = ?, "
+    "resumes = ? WHERE number = ?"
 )
 _RANK = "UPDATE trials SET rank = ? WHERE number = ? AND rank IS NULL"
 _REPORT = "INSERT OR REPLACE INTO reports VALUES (?, ?, ?, ?)"
@@ -131,6 +133,7 @@ class SqliteStore:
             )
         if version == 0 and (tables := self._db.execute("SELECT name FROM sqlite_master").fetchall()):
             raise StoreDamaged(f"{self.path} is an SQLite file, but not a study (it has the table {tables[0][0]})")
+        self._version: int = version if self.readonly else len(MIGRATIONS)
         if self.readonly:
             if version == 0:
                 raise StoreError(f"the study in {self.path.parent} is empty: it is being created, or was cut off")
@@ -208,7 +211,7 @@ class SqliteStore:
     def trials(self) -> list[Trial]:
         """Return all trials: the ended ones in their order of ending, then the others by number."""
         self.flush()
-        columns = ", ".join(f'"{name}"' for name in _FIELDS)
+        columns = ", ".join(self._column(name) for name in _FIELDS)
         rows = self._read(f"SELECT {columns} FROM trials ORDER BY rank IS NULL, rank, number")  # noqa: S608 - constant
         curves: dict[int, Curve] = {}
         seconds: dict[int, float] = {}
@@ -220,6 +223,11 @@ class SqliteStore:
             return [_trial(row, curves.get(row[0], _NOTHING), seconds.get(row[0], 0.0)) for row in rows]
         except (ValueError, TypeError, AttributeError) as error:
             raise self._torn(error) from None
+
+    def _column(self, name: str) -> str:
+        """How a field is read; a file that was opened for reading only is not brought up to date."""
+        since, instead = _LATER.get(name, (1, ""))
+        return f'"{name}"' if self._version >= since else instead
 
     def spent_seconds(self) -> float:
         """Return how long the study was driven, in all sessions."""
@@ -324,12 +332,13 @@ def repair_advice(directory: Path) -> str:
 
 
 def _row(trial: Trial) -> tuple[Any, ...]:
-    f = trial.failure
+    f, r = trial.failure, trial.resumes
     return (
         trial.number, json.dumps(trial.config), trial.state.value, trial.seed, json.dumps(trial.metrics), trial.seconds,
         trial.grant, trial.total_steps, trial.parent, trial.origin, trial.reason,
         None if f is None else json.dumps((f.kind, f.message, f.traceback)),
         trial.attempt, trial.started, trial.ended, json.dumps(trial.tags) if trial.tags else "[]", trial.note,
+        json.dumps((r.memory, r.checkpoint, r.seconds, r.repeated)) if r.memory or r.checkpoint else "[]",
     )  # fmt: skip
 
 
@@ -338,7 +347,7 @@ def _trial(row: tuple[Any, ...], curve: Curve, seconds: float) -> Trial:
     values["state"] = State(values["state"])
     values["config"], values["metrics"] = json.loads(values["config"]), json.loads(values["metrics"])
     values["failure"] = None if values["failure"] is None else Failure(*json.loads(values["failure"]))
-    values["tags"] = tuple(json.loads(values["tags"]))
+    values["tags"], values["resumes"] = tuple(json.loads(values["tags"])), Resumes(*json.loads(values["resumes"]))
     if values["state"] not in ENDED:
         values["seconds"] = max(values["seconds"], seconds)  # as of its last report
     return Trial(curve=curve, **values)

@@ -16,7 +16,7 @@ from luthier.budget import Budget, Spent, clock
 from luthier.history import History
 from luthier.trial import State, Trial
 from luthier.view.base import Snapshot
-from luthier.view.text import config_text, metrics_text, sparkline
+from luthier.view.text import config_text, metrics_text, resumes_text, sparkline
 
 _ROWS = 12
 
@@ -87,6 +87,8 @@ def _counts(shot: Snapshot) -> Text:
     paused = sum(t.state is State.PAUSED for t in history.live)
     text = Text(f"{len(history.ended)} trials ended, {shot.spent.steps:,} steps", style="dim")
     text.append(f", {paused} paused" if paused else "")
+    resumes = resumes_text(history.resumes)
+    text.append(f", {resumes}" if resumes else "")
     text.append(f", {failed} failed", style="red") if failed else None
     return text
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from luthier.budget import clock
 from luthier.history import History
-from luthier.trial import Trial
+from luthier.trial import Resumes, Trial
 
 _BARS = "▁▂▃▄▅▆▇█"
 
@@ -41,6 +42,26 @@ def sparkline(values: Sequence[float], width: int = 16) -> str:
         return ""
     low, span = finite.min(), np.ptp(finite) or 1.0
     return "".join(_BARS[int((v - low) / span * 7)] if np.isfinite(v) else " " for v in recent)
+
+
+def size_text(size_bytes: float) -> str:
+    """Write a size for people, such as ``1.5 GB``."""
+    for unit in ("KB", "MB"):
+        size_bytes /= 1024
+        if size_bytes < 1000:
+            return f"{size_bytes:.3g} {unit}"
+    return f"{size_bytes / 1024:,.1f} GB"
+
+
+def resumes_text(resumes: Resumes) -> str:
+    """Write how often trials were gone on with, and what that cost; empty if none was."""
+    counts = {"in memory": resumes.memory, "from checkpoints": resumes.checkpoint}
+    parts = [f"{n:,} time{'s' if n > 1 else ''} {where}" for where, n in counts.items() if n]
+    if resumes.checkpoint:
+        parts.append(f"which took {clock(resumes.seconds)} to load")
+    if resumes.repeated:
+        parts.append(f"and {resumes.repeated:,} step{'s were' if resumes.repeated > 1 else ' was'} done again")
+    return f"resumed {', '.join(parts)}" if parts else ""
 
 
 def ending_text(history: History, trial: Trial) -> str:
