@@ -8,6 +8,7 @@ import time
 import numpy as np
 import pytest
 
+from luthier.cli.app import BEGUN
 from luthier.estimators import load
 
 QUICK = ("--budget", "1", "--epochs", "4", "--workers", "0", "--view", "plain")
@@ -68,6 +69,12 @@ def test_resume_goes_on_with_a_job(place, luthier):
     luthier("fit", "data.csv", *QUICK)
     result = luthier("resume", "runs/data", "--budget", "2")
     assert "2 configurations were tried" in result.stdout
+
+
+def test_the_clock_of_a_budget_runs_since_the_command_began(place, luthier):
+    table(place / "data.csv")
+    late = luthier("fit", "data.csv", "--budget", "50s", **{BEGUN: time.monotonic() - 51.0}, code=2)
+    assert "the budget of 50s was used up by starting and reading the data" in late.stderr
 
 
 def test_staged_folds_ensembles_and_onnx_can_be_asked_for(place, luthier):

@@ -322,6 +322,29 @@ def test_a_budget_in_seconds_keeps_time_for_the_end():
     assert time.monotonic() - begun < 60.0
 
 
+def test_what_passed_before_the_job_counts():
+    data, wishes = from_arrays(*blobs()), Wishes(budget="60s", workers=0, view="none")
+    early = Job(data, wishes, begun=time.monotonic() - 45.0).run()
+    assert early.sizes.tuning_s + early.sizes.kept_s < 15.0
+    assert early.study.spent.seconds < 15.0
+    with pytest.raises(SettingError, match="used up by starting and reading"):
+        Job(data, wishes, begun=time.monotonic() - 61.0).run()
+
+
+def test_a_retraining_that_gets_no_further_than_a_few_epochs_is_not_taken():
+    fitted, said = run(from_arrays(*blobs()), budget=1, epochs=8), []
+    prepared = fitted.prepared
+    training = Training(Recipe("tabular", fitted.study.space), prepared.targets, prepared.parts)
+    chosen = replace(finalists.choose(fitted.study, training, prepared, ensemble=False), epochs=[4000])
+    object.__setattr__(chosen.trials[0], "seconds", 1e-9)  # the search was much faster
+    model, why = finalists.retrain(
+        chosen, training, prepared, everything=prepared.parts, directory=None, left_s=1.0, say=said.append
+    )
+    assert model is chosen.model
+    assert "of 4000 epochs only" in why
+    assert "the time allowed for" in said[-1]
+
+
 def test_a_search_on_fewer_rows_ends_with_a_training_on_all_if_there_is_time():
     fitted = run(from_arrays(*blobs(400)), budget=1)
     everything = fitted.prepared.parts

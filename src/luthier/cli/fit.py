@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from luthier.cli.app import BEGUN
 from luthier.cli.drive import RESUMED, _recorded
 from luthier.cli.options import budget_of, record_in, workers_of
 
@@ -85,16 +86,14 @@ def _job(
         budget=_budget(context, given, directory), metric=given["metric"], epochs=given["epochs"], seed=given["seed"],
         workers=workers_of(given["workers"]), search="staged" if given["staged"] else given["search"],
         folds=given["folds"], mode=given["mode"], ensemble=given["ensemble"], calibrate=given["calibrate"],
-        view=given["view"], name=given["name"],
+        view=given["view"], name=given["name"], onnx=onnx,
     )  # fmt: skip
     again = shlex.join(_words(context, data, directory))
     try:
-        fitted = run_job(dataset, wishes, directory=directory, again=again)
+        fitted = run_job(dataset, wishes, directory=directory, again=again, begun=context.meta[BEGUN])
     except Interrupted as stopped:
         click.echo(f"luthier: to go on: {again}", err=True)
         context.exit(128 + signal.Signals[stopped.signal])
-    if onnx:
-        fitted.model.export_onnx(directory / "model.onnx")
     click.echo(short(fitted))
     click.echo(f"Summary: {directory / 'summary.md'}")
     click.echo(f"Model:   {directory / 'model'}    to predict: luthier predict {shlex.quote(str(directory))} NEW_DATA")

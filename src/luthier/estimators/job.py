@@ -29,7 +29,7 @@ from luthier.estimators.held_out import Result, assess, tested, write_down
 from luthier.estimators.objective import Training
 from luthier.estimators.prepared import Prepared, fingerprint, prepare
 from luthier.estimators.saved import SavedModel, load, recipe_constants, tempered
-from luthier.estimators.sizes import Sizes, epoch_seconds, fit_sizes, suited
+from luthier.estimators.sizes import Sizes, Timed, epoch_seconds, fit_sizes, suited
 from luthier.estimators.wishes import Interrupted, Wishes
 from luthier.folds import CrossValidation
 from luthier.reader import StudyReader
@@ -38,6 +38,7 @@ from luthier.training.intervention import CONTROL
 from luthier.tune import tune
 
 FORMAT = 1
+_TIMING = 0.03  # of the budget, at most, to time the steps of an epoch
 Say = Callable[[str], None]
 
 
@@ -90,13 +91,17 @@ class Job:
         Where everything is kept; None keeps nothing.
     say
         Called with each thing that the user should know.
+    begun
+        When the clock of the budget began to run, by `time.monotonic`; now, if not given.
     """
 
     def __init__(
-        self, dataset: Any, wishes: Wishes, *, directory: Path | None = None, say: Say = lambda _: None
-    ) -> None:
+        self, dataset: Any, wishes: Wishes, *, directory: Path | None = None, say: Say = lambda _: None,
+        begun: float | None = None,
+    ) -> None:  # fmt: skip
         self._dataset, self._wishes, self._directory, self._say = dataset, wishes, directory, say
-        self._begun = time.monotonic()
+        self._begun = time.monotonic() if begun is None else begun
+        self._end_s = 0.0  # what comes after retraining
         self._searched_s = 0.0  # in this run
         self._everything: Any = None  # the parts with all rows, where the search uses fewer
         self._budget = Budget.of(wishes.budget)
@@ -128,6 +133,10 @@ class Job:
             self._dataset, metric=wishes.metric, seed=int(there.get("seed", wishes.seed)), test=wishes.test,
             looking=wishes.look, seconds=self._remembered_s(there), say=self._say,
         )  # fmt: skip
+        if math.isfinite(self._budget.seconds):
+            from luthier.estimators.drawings import end_seconds
+
+            self._end_s = end_seconds(pictures=self._directory is not None, onnx=wishes.onnx)
         sizes = Sizes.of(there["sizes"]) if there else self._decide(prepared)
         made, training = self._training(prepared, sizes.epochs)
         self._everything = prepared.parts
@@ -174,23 +183,12 @@ class Job:
 
     def _decide(self, prepared: Prepared) -> Sizes:
         """Choose epochs and shares of the budget, and write them down."""
-        from luthier.execute.local import cores, gpus
-
-        wishes = self._wishes
-        count = cores() // 2 if cores() > 4 else cores()  # as luthier.tune takes them
-        slots = wishes.workers if isinstance(wishes.workers, int) else len(gpus()) or max(1, count)
-        threads = max(1, cores() // max(1, slots))
-
-        def timed() -> tuple[float, float, int]:
-            _, training = self._training(prepared, 1)
-            epoch, before = epoch_seconds(training, prepared.parts.train, threads=threads, seed=wishes.seed)
-            trainings = wishes.folds or 1
-            return epoch * trainings, before * trainings, max(1, slots)
-
+        wishes, limited = self._wishes, math.isfinite(self._budget.seconds)
+        timed = self._timed(prepared) if limited else None
         spent = time.monotonic() - self._begun
         sizes = fit_sizes(
             prepared.dataset.task, len(prepared.rows["train"]), epochs=wishes.epochs, budget=self._budget, timed=timed,
-            left_s=self._budget.seconds - spent,
+            left_s=self._budget.seconds - spent, end_s=self._end_s,
         )  # fmt: skip
         for note in sizes.notes:
             self._say(note)
@@ -203,6 +201,21 @@ class Job:
                 "sizes": {**asdict(sizes), "tuning_s": _finite(sizes.tuning_s)},
             })  # fmt: skip
         return sizes
+
+    def _timed(self, prepared: Prepared) -> Timed:
+        """Measure how long an epoch takes where as many trials run at once as will."""
+        from luthier.execute.local import cores, gpus
+
+        wishes = self._wishes
+        count = cores() // 2 if cores() > 4 else cores()  # as luthier.tune takes them
+        slots = max(1, wishes.workers if isinstance(wishes.workers, int) else len(gpus()) or count)
+        _, training = self._training(prepared, 1)
+        epoch_s, before_s = epoch_seconds(
+            training, prepared.parts.train, threads=cores() // slots, seed=wishes.seed,
+            most_s=_TIMING * self._budget.seconds,
+        )  # fmt: skip
+        trainings = wishes.folds or 1
+        return epoch_s * trainings, before_s * trainings, slots
 
     def _training(self, prepared: Prepared, epochs: int) -> tuple[Recipe, Training]:
         """Make the recipe and the objective."""
@@ -306,7 +319,7 @@ class Job:
                 self._say(f"the model of {chosen.title} is there")
                 return there
         outside = time.monotonic() - self._begun - self._searched_s
-        left = self._budget.seconds - outside - fitted.study.spent.seconds  # of all runs
+        left = self._budget.seconds - outside - fitted.study.spent.seconds - self._end_s  # of all runs
         if self._wishes.mode == "panda":
             retrained, why = chosen.model, "the network that was watched over is the model: it was not trained again"
         else:

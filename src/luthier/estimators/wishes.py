@@ -50,6 +50,8 @@ class Wishes:
         Fit a temperature, so that probabilities are right.
     test
         Hold rows out for one test at the end.
+    onnx
+        Also write the model as ``model.onnx``, where there is a directory.
     look
         Look at the data for what is wrong with it.
     view
@@ -69,6 +71,7 @@ class Wishes:
     ensemble: bool = False
     calibrate: bool = True
     test: bool = True
+    onnx: bool = False
     look: bool = True
     view: Any = "auto"
     name: str | None = None

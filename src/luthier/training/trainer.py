@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -221,6 +222,10 @@ class Trainer:
         self.curve, self.step, self.ended = list(state["curve"]), state["step"], state["ended"]
         self.first_loss, self.accumulate = state["first_loss"], state["accumulate"]
         self.precision, self.notes, self._best = state["precision"], list(state["notes"]), state["best"]
+
+    def shorten(self, epochs: int) -> None:
+        """Let the schedule of the learning rate end after so many epochs; not part of the `state_dict`."""
+        self.settings = replace(self.settings, epochs=epochs)
 
     # -- inside ------------------------------------------------------------------------------------------------------
 
