@@ -128,7 +128,7 @@ def test_metrics_agree_with_scikit_learn():
     assert measure.of_classes(p, y)["f1"] == pytest.approx(f1_score(y, p.argmax(1), average="macro"))
     a, b = rng.normal(size=(2, 50))
     assert measure.of_numbers(a, b)["mae"] == pytest.approx(mean_absolute_error(b, a))
-    assert measure.of_texts(["a b", "c"], ["a b", "d"]) == {"exact_match": 0.5, "token_acc": pytest.approx(2 / 3)}
+    assert measure.of_texts(["a b", "c"], ["a b", "d"]) == {"exact_match": 0.5, "word_acc": pytest.approx(2 / 3)}
 
 
 def test_wilson_solves_its_equation():

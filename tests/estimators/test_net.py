@@ -148,6 +148,14 @@ def test_a_translator_writes_texts():
     assert 0.0 <= net.score(x, [word.upper() for word in x]) <= 1.0
 
 
+def test_what_a_translator_writes_is_measured_in_words_not_in_tokens():
+    x = ["ab cd", "cd ab", "ef ab", "ab ef"] * 20
+    net = fit(x, [text.upper() for text in x], task="seq2seq", budget=1, epochs=2, workers=0, view="none")
+    assert "token_acc" in net.curve_[-1]
+    assert set(net.test_["result"]["metrics"]) == {"word_acc", "exact_match"}
+    assert "word accuracy" in net.summary_.split("\n\n")[1]
+
+
 def test_fit_returns_an_estimator_with_a_test_and_a_summary(iris):
     x, y = iris
     net = fit(x, y, budget=1, epochs=15, workers=0, view="none")

@@ -26,6 +26,7 @@ from luthier.estimators import finalists
 from luthier.estimators.default_first import DefaultFirst
 from luthier.estimators.files import alone, read_json, write_json
 from luthier.estimators.held_out import Result, assess, tested, write_down
+from luthier.estimators.measure import final_metric
 from luthier.estimators.objective import Training
 from luthier.estimators.prepared import Prepared, fingerprint, prepare
 from luthier.estimators.saved import SavedModel, load, recipe_constants, tempered
@@ -300,7 +301,9 @@ class Job:
         model = chosen.model
         scores = model.outputs(prepared.parts.valid[0])
         temperature = finalists.temperature(model, scores, prepared) if self._wishes.calibrate else 1.0
-        valid = assess(model, scores, prepared.part("valid"), prepared.rows["valid"], metric=prepared.metric.name)
+        valid = assess(
+            model, scores, prepared.part("valid"), prepared.rows["valid"], metric=final_metric(prepared.metric.name)
+        )
         fitted = Fitted(model, study, prepared, sizes, valid, directory=self._directory)
         fitted.model = self._final(chosen, training, fitted, temperature)
         fitted.outputs["valid"] = scores
@@ -366,7 +369,9 @@ class Job:
         outputs = fitted.model.outputs(prepared.encoder.encode(data))
         fitted.outputs["test"] = outputs
         if fitted.test is None:
-            result = assess(fitted.model, outputs, data, prepared.rows["test"], metric=prepared.metric.name)
+            result = assess(
+                fitted.model, outputs, data, prepared.rows["test"], metric=final_metric(prepared.metric.name)
+            )
             if self._directory is None:
                 fitted.test = {"model": key, "result": asdict(result)}
             else:
