@@ -88,8 +88,8 @@ def of_texts(written: list[str], y: list[str]) -> dict[str, float]:
 def final_metric(name: str) -> str:
     """Return the metric that tells what a model is worth which was tuned by another one.
 
-    Token accuracy reads the right text so far, which nobody has when a text is to be written: words of the written texts
-    stand for it.
+    Token accuracy reads the right text so far, which nobody has when a text is to be written: words of the written
+    texts stand for it.
 
     Examples
     --------
