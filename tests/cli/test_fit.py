@@ -95,6 +95,22 @@ def test_wrong_words_are_told(place, luthier):
     assert "no model in" in luthier("predict", ".", "data.csv", code=2).output
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--workers", "many"), "workers= is a number from 0 up or 'auto'"),
+        (("--search", "bayse"), "did you mean 'bayes'"),
+        (("--metric", "accurracy"), "did you mean 'accuracy'"),
+        (("--metric", "rmse", "--goal", "classes"), "no metric 'rmse' where classes are predicted"),
+        (("--budget", "5 parsecs"), "cannot read '5 parsecs' as a time"),
+        (("--mode", "panda", "--cv", "3"), "trains one network"),
+        (("--ensemble", "--cv", "3"), "leave folds or ensemble out"),
+    ],
+)
+def test_options_are_checked_before_the_data_are_read(place, luthier, words, message):
+    assert message in luthier("fit", "nothing.csv", *words, code=2).output
+
+
 def test_ctrl_c_ends_cleanly_and_says_how_to_go_on(place, command):
     table(place / "data.csv")
     process = command("fit", "data.csv", "--budget", "5m", "--epochs", "200", "--workers", "1", "--view", "plain")

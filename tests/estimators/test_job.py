@@ -203,6 +203,9 @@ def test_an_auc_needs_rows_of_two_classes():
         ({"mode": "pandas"}, "did you mean 'panda'"),
         ({"folds": 1}, "from 2 up"),
         ({"mode": "panda", "ensemble": True}, "one network"),
+        ({"workers": "many"}, "from 0 up or 'auto'"),
+        ({"search": "bayse"}, "did you mean 'bayes'"),
+        ({"view": "loud"}, "view= is 'auto'"),
     ],
 )
 def test_wrong_wishes_are_told_before_anything_runs(wishes, message):

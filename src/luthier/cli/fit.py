@@ -68,19 +68,15 @@ def command(context: click.Context, /, data: str, onnx: bool, **given: Any) -> N
     from luthier.data import read
 
     directory = Path(given["dir"] or Path("runs") / (Path(data).resolve().stem or "data"))
+    wishes = _wishes(context, given, directory, onnx=onnx)
     dataset = read(data, task=given["task"], target=given["target"], goal=given["goal"])
     with _recorded(context):
-        _job(context, dataset, directory, given, data=data, onnx=onnx)
+        _job(context, dataset, wishes, directory, data=data)
 
 
-def _job(
-    context: click.Context, dataset: Any, directory: Path, given: dict[str, Any], *, data: str, onnx: bool
-) -> None:
-    """Do the job and print what came of it."""
-    from luthier.estimators import fit as _  # noqa: F401 - says what to install, if PyTorch is not there
-    from luthier.estimators.fitting import run_job
-    from luthier.estimators.summary import short
-    from luthier.estimators.wishes import Interrupted, Wishes
+def _wishes(context: click.Context, given: dict[str, Any], directory: Path, *, onnx: bool) -> Any:
+    """Check what is asked for, before any data is read (Any: no luthier.estimators up here)."""
+    from luthier.estimators.wishes import Wishes
 
     wishes = Wishes(
         budget=_budget(context, given, directory), metric=given["metric"], epochs=given["epochs"], seed=given["seed"],
@@ -88,6 +84,18 @@ def _job(
         folds=given["folds"], mode=given["mode"], ensemble=given["ensemble"], calibrate=given["calibrate"],
         view=given["view"], name=given["name"], onnx=onnx,
     )  # fmt: skip
+    if given["goal"] != "auto":
+        wishes.check(given["goal"])
+    return wishes
+
+
+def _job(context: click.Context, dataset: Any, wishes: Any, directory: Path, *, data: str) -> None:
+    """Do the job and print what came of it."""
+    from luthier.estimators import fit as _  # noqa: F401 - says what to install, if PyTorch is not there
+    from luthier.estimators.fitting import run_job
+    from luthier.estimators.summary import short
+    from luthier.estimators.wishes import Interrupted
+
     again = shlex.join(_words(context, data, directory))
     try:
         fitted = run_job(dataset, wishes, directory=directory, again=again, begun=context.meta[BEGUN])
@@ -97,7 +105,7 @@ def _job(
     click.echo(short(fitted))
     click.echo(f"Summary: {directory / 'summary.md'}")
     click.echo(f"Model:   {directory / 'model'}    to predict: luthier predict {shlex.quote(str(directory))} NEW_DATA")
-    if onnx:
+    if wishes.onnx:
         click.echo(f"ONNX:    {directory / 'model.onnx'}")
 
 

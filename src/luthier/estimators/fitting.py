@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from luthier.data import Dataset, from_arrays, read
+from luthier.data.dataset import GOALS
 from luthier.errors import SettingError
 from luthier.estimators.job import Fitted, Job
 from luthier.estimators.summary import short, summary, write_summary
@@ -108,11 +109,13 @@ def fit(
     begun = time.monotonic()
     from luthier.estimators.net import NetClassifier, NetRegressor, NetTranslator
 
-    dataset = dataset_of(x, y, task=task, target=target, goal=goal, rate=rate)
     wishes = Wishes(
         budget=budget, metric=metric, epochs=epochs, seed=seed, workers=workers, search=search, folds=folds,
         mode=mode, ensemble=ensemble, calibrate=calibrate, test=test, view=view,
     )  # fmt: skip
+    if goal in GOALS:
+        wishes.check(goal)
+    dataset = dataset_of(x, y, task=task, target=target, goal=goal, rate=rate)
     directory = None if dir is None else Path(dir)
     fitted = run_job(dataset, wishes, directory=directory, begun=begun)
     kind = {"classes": NetClassifier, "number": NetRegressor}.get(str(dataset.goal), NetTranslator)

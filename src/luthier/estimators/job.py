@@ -26,7 +26,7 @@ from luthier.estimators import finalists
 from luthier.estimators.default_first import DefaultFirst
 from luthier.estimators.files import alone, read_json, write_json
 from luthier.estimators.held_out import Result, assess, tested, write_down
-from luthier.estimators.measure import final_metric
+from luthier.estimators.metric_names import final_metric
 from luthier.estimators.objective import Training
 from luthier.estimators.prepared import Prepared, fingerprint, prepare
 from luthier.estimators.saved import SavedModel, load, recipe_constants, tempered
@@ -36,7 +36,7 @@ from luthier.folds import CrossValidation
 from luthier.reader import StudyReader
 from luthier.recipes import Recipe, recipe
 from luthier.training.intervention import CONTROL
-from luthier.tune import tune
+from luthier.tune import slots_of, tune
 
 FORMAT = 1
 _TIMING = 0.03  # of the budget, at most, to time the steps of an epoch
@@ -106,8 +106,6 @@ class Job:
         self._searched_s = 0.0  # in this run
         self._everything: Any = None  # the parts with all rows, where the search uses fewer
         self._budget = Budget.of(wishes.budget)
-        if self._budget == Budget():
-            raise SettingError("say how much to spend in all, such as budget='20m' or budget=50 (trials)")
         wishes.check(dataset.goal)
 
     def run(self) -> Fitted:
@@ -205,11 +203,9 @@ class Job:
 
     def _timed(self, prepared: Prepared) -> Timed:
         """Measure how long an epoch takes where as many trials run at once as will."""
-        from luthier.execute.local import cores, gpus
+        from luthier.execute.local import cores
 
-        wishes = self._wishes
-        count = cores() // 2 if cores() > 4 else cores()  # as luthier.tune takes them
-        slots = max(1, wishes.workers if isinstance(wishes.workers, int) else len(gpus()) or count)
+        wishes, slots = self._wishes, max(1, slots_of(self._wishes.workers))
         _, training = self._training(prepared, 1)
         epoch_s, before_s = epoch_seconds(
             training, prepared.parts.train, threads=cores() // slots, seed=wishes.seed,

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from luthier.data import Dataset, from_arrays
 from luthier.errors import MissingExtra, SettingError
 from luthier.estimators.job import Fitted, Job
-from luthier.estimators.measure import final_metric
+from luthier.estimators.metric_names import final_metric
 from luthier.estimators.saved import SavedModel
 from luthier.estimators.wishes import Wishes
 

@@ -10,7 +10,7 @@ from luthier.budget import clock
 from luthier.durable import write_whole
 from luthier.errors import LuthierError
 from luthier.estimators.job import Fitted, remembered_budget
-from luthier.estimators.measure import WORDS, final_metric, shown
+from luthier.estimators.metric_names import WORDS, final_metric, shown
 from luthier.estimators.targets import ClassTargets, TextTargets
 from luthier.trial import State, Trial
 from luthier.view.text import number_text
