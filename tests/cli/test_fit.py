@@ -164,6 +164,21 @@ def test_a_corrupt_image_is_named(place, luthier):
     assert "torn.png" in result.stderr
 
 
+def test_a_flat_folder_with_a_table_of_labels_is_fitted_and_predicted(place, luthier):
+    image = pytest.importorskip("PIL.Image")
+    rng = np.random.default_rng(0)
+    for folder, count in (("photos", 60), ("new", 5)):
+        (place / folder).mkdir()
+        for number in range(count):
+            pixels = rng.integers(0, 100, size=(12, 12), dtype=np.uint8) + np.uint8(150 * (number % 2))
+            image.fromarray(pixels).save(place / folder / f"{number}.png")
+    rows = [f"{number},{('dark', 'light')[number % 2]}" for number in range(60)]
+    (place / "photos/labels.csv").write_text("\n".join(["id,kind", *rows]))
+    assert "labels by labels.csv" in luthier("fit", "photos", "--target", "kind", *QUICK).stderr
+    said = luthier("predict", "runs/photos", "new").stdout.splitlines()
+    assert [line.split(",")[0] for line in said[1:]] == [f"{number}.png" for number in range(5)]
+
+
 def test_missing_and_infinite_numbers_are_treated(place, luthier):
     path = table(place / "data.csv")
     lines = path.read_text().splitlines()

@@ -26,7 +26,9 @@ For example:
     "--task", type=click.Choice(["auto", "image", "text", "audio", "tabular", "seq2seq"]), default="auto",
     show_default=True, help="What the data is.",
 )  # fmt: skip
-@click.option("--target", metavar="COLUMN", help="The column of a table to predict.")
+@click.option(
+    "--target", metavar="COLUMN", help="The column to predict, of a table or of the table that lists the files."
+)
 @click.option(
     "--goal", type=click.Choice(["auto", "classes", "number"]), default="auto", show_default=True,
     help="What to predict; auto goes by the values of the target.",
@@ -61,9 +63,9 @@ For example:
 def command(context: click.Context, /, data: str, onnx: bool, **given: Any) -> None:
     """Look at DATA, tune a network for it, train the best on all of it, test it once, and say what it is worth.
 
-    DATA is a folder of images, texts or sounds with a folder for each class, a table or texts in CSV, Parquet or JSON
-    lines, an IDX or NPY/NPZ file. A directory DIR gets the model, a summary in plain words, and the study of all
-    trials; running the same command again goes on with it.
+    DATA is a folder of images, texts or sounds with a folder for each class or a table of labels, a table or texts in
+    CSV, Parquet or JSON lines, an IDX or NPY/NPZ file. A directory DIR gets the model, a summary in plain words, and
+    the study of all trials; running the same command again goes on with it.
     """
     from luthier.data import read
 
