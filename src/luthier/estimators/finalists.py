@@ -153,6 +153,7 @@ def restored(study: StudyReader, trial: Trial, training: Training, prepared: Pre
     kept = checkpoint.read(path)
     plan = training.plan(trial.config, prepared.parts.train, seed=trial.seed)
     plan.trainer.load_state_dict(kept["objects"]["trainer"])
+    plan.trainer.settle()
     x = prepared.parts.train[0]
     return network_from(plan, prepared.dataset.task, trial.config, x), max(int(kept["step"]), 1)
 
