@@ -8,9 +8,7 @@ import torch
 from scipy.stats import norm
 from sklearn.metrics import f1_score, mean_absolute_error
 
-from luthier.budget import Budget
 from luthier.data import from_arrays
-from luthier.errors import SettingError
 from luthier.estimators import measure
 from luthier.estimators.drawings import end_seconds
 from luthier.estimators.metric_names import metric_of
@@ -20,12 +18,10 @@ from luthier.estimators.targets import learn_targets
 from luthier.recipes import recipe
 from luthier.training import Trainer
 
-MINUTES = Budget.of("10m")
-
 
 def sizes(rows, epoch_s, *, left_s=600.0, epochs=None, end_s=4.0):
     return fit_sizes(
-        "image", rows, epochs=epochs, budget=MINUTES, timed=(epoch_s, 0.0, 2), left_s=left_s, end_s=end_s
+        "image", rows, epochs=epochs, timed=(epoch_s, 0.0, 2), left_s=left_s, end_s=end_s
     )  # fmt: skip
 
 
@@ -36,7 +32,7 @@ def test_many_rows_get_fewer_epochs_and_larger_batches():
 
 
 def test_without_seconds_nothing_is_timed():
-    found = fit_sizes("text", 1000, epochs=None, budget=Budget.of(5), timed=None, left_s=math.inf)
+    found = fit_sizes("text", 1000, epochs=None, timed=None, left_s=math.inf)
     assert found == Sizes(usual_epochs("text", 1000), 1000)
 
 
@@ -94,11 +90,6 @@ def test_the_end_of_a_job_takes_longer_with_pictures_and_onnx():
 
 def test_epochs_that_are_asked_for_are_taken():
     assert sizes(10_000, 60.0, epochs=9).epochs == 9
-
-
-def test_a_used_up_budget_is_told():
-    with pytest.raises(SettingError, match="used up by starting and reading"):
-        sizes(10_000, 1.0, left_s=0.0)
 
 
 def test_sizes_survive_json():

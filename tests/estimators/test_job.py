@@ -21,6 +21,7 @@ from luthier.estimators import finalists, job, load
 from luthier.estimators.job import Job
 from luthier.estimators.objective import Training
 from luthier.estimators.prepared import fingerprint
+from luthier.estimators.sizes import Sizes
 from luthier.estimators.wishes import Wishes
 from luthier.execute import checkpoint
 from luthier.folds import CrossValidation
@@ -332,6 +333,21 @@ def test_what_passed_before_the_job_counts():
     assert early.study.spent.seconds < 15.0
     with pytest.raises(SettingError, match="used up by starting and reading"):
         Job(data, wishes, begun=time.monotonic() - 61.0).run()
+
+
+def test_a_search_without_any_result_goes_on_with_a_larger_total_and_that_is_told():
+    said, totals = [], []
+
+    def search(budget):
+        totals.append(budget["seconds"])
+        trials = [SimpleNamespace(curve=[1] if totals[-1] > 10.0 else [], failure=None)]
+        return SimpleNamespace(trials=trials, ended_by="budget", spent=SimpleNamespace(seconds=totals[-1] + 0.5))
+
+    made = Job(from_arrays(*blobs()), Wishes(budget="30s"), say=said.append)
+    study = made._until_a_result(search, {"seconds": 3.0}, Sizes(5, 100, 3.0, 2.0))
+    assert study.trials[0].curve
+    assert totals == [3.0, 7.0, 15.0]
+    assert sum("before any trial had ended an epoch" in line for line in said) == 2
 
 
 def test_a_retraining_that_gets_no_further_than_a_few_epochs_is_not_taken():

@@ -12,6 +12,7 @@ import shlex
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -35,10 +36,12 @@ from luthier.estimators.wishes import Interrupted, Wishes
 from luthier.folds import CrossValidation
 from luthier.reader import StudyReader
 from luthier.recipes import Recipe, recipe
+from luthier.study import Study
 from luthier.training.intervention import CONTROL
 from luthier.tune import slots_of, tune
 
 FORMAT = 1
+_MORE = 3  # times that a search without any result is given as much time again
 _TIMING = 0.03  # of the budget, at most, to time the steps of an epoch
 Say = Callable[[str], None]
 
@@ -182,12 +185,17 @@ class Job:
 
     def _decide(self, prepared: Prepared) -> Sizes:
         """Choose epochs and shares of the budget, and write them down."""
-        wishes, limited = self._wishes, math.isfinite(self._budget.seconds)
-        timed = self._timed(prepared) if limited else None
-        spent = time.monotonic() - self._begun
+        wishes, timed, left = self._wishes, None, math.inf
+        if math.isfinite(self._budget.seconds):
+            if self._left_s <= 0.0:
+                raise SettingError(
+                    f"the budget of {self._budget} was used up by starting and reading the data: give more"
+                )
+            timed = self._timed(prepared)
+            left = max(self._left_s, 1.0)  # for what is timed, the first trial pays
         sizes = fit_sizes(
-            prepared.dataset.task, len(prepared.rows["train"]), epochs=wishes.epochs, budget=self._budget, timed=timed,
-            left_s=self._budget.seconds - spent, end_s=self._end_s,
+            prepared.dataset.task, len(prepared.rows["train"]), epochs=wishes.epochs, timed=timed,
+            left_s=left, end_s=self._end_s,
         )  # fmt: skip
         for note in sizes.notes:
             self._say(note)
@@ -200,6 +208,11 @@ class Job:
                 "sizes": {**asdict(sizes), "tuning_s": _finite(sizes.tuning_s)},
             })  # fmt: skip
         return sizes
+
+    @property
+    def _left_s(self) -> float:
+        """Of the budget, before the search."""
+        return self._budget.seconds - (time.monotonic() - self._begun)
 
     def _timed(self, prepared: Prepared) -> Timed:
         """Measure how long an epoch takes where as many trials run at once as will."""
@@ -247,16 +260,30 @@ class Job:
             copies, _ = together(prepared.dataset.take(rows))
             objective = CrossValidation(training.fold, kinds, wishes.folds, seed=wishes.seed, groups=copies.tolist())
             schedule = "race"
-        begun = time.monotonic()
-        study = tune(
-            objective, made.space, maximize=metric.name if metric.maximize else None,
-            minimize=None if metric.maximize else metric.name, budget=self._tuning(sizes),
-            search=self._searching(made), schedule=schedule, workers=wishes.workers, dir=self._directory,
-            name=wishes.name, seed=wishes.seed, view=wishes.view,
+        search = partial(
+            tune, objective, made.space, maximize=metric.name if metric.maximize else None,
+            minimize=None if metric.maximize else metric.name, search=self._searching(made), schedule=schedule,
+            workers=wishes.workers, dir=self._directory, name=wishes.name, seed=wishes.seed, view=wishes.view,
         )  # fmt: skip
+        begun = time.monotonic()
+        study = self._until_a_result(search, self._tuning(sizes), sizes)
         self._searched_s = time.monotonic() - begun
-        if study.ended_by in ("SIGINT", "SIGTERM"):
-            raise Interrupted(study.ended_by)
+        return study
+
+    def _until_a_result(self, search: Callable[..., Study], budget: dict[str, float], sizes: Sizes) -> Study:
+        """Search; where the time was up before any trial had ended an epoch, on a busy machine, go on for as long."""
+        for more in range(_MORE + 1):
+            study = search(budget=budget)
+            if study.ended_by in ("SIGINT", "SIGTERM"):
+                raise Interrupted(study.ended_by)
+            if "seconds" not in budget or any(trial.curve or trial.failure for trial in study.trials):
+                break
+            if more < _MORE:
+                self._say(
+                    "the time for the search was up before any trial had ended an epoch: it goes on until one has"
+                )
+                seconds = max(budget["seconds"], study.spent.seconds)
+                budget = {**budget, "seconds": seconds + max(seconds, sizes.kept_s)}
         return study
 
     def _tuning(self, sizes: Sizes) -> dict[str, float]:

@@ -11,8 +11,7 @@ from typing import Any, Self
 import numpy as np
 import torch
 
-from luthier.budget import Budget, clock
-from luthier.errors import SettingError
+from luthier.budget import clock
 from luthier.estimators.objective import Training, some_rows
 from luthier.parameter import Choice, Int
 
@@ -92,7 +91,7 @@ def suited(task: str, rows: int, *, goal: str | None) -> dict[str, Any]:
 
 
 def fit_sizes(
-    task: str, rows: int, *, epochs: int | None, budget: Budget, timed: Timed | None, left_s: float, end_s: float = 0.0
+    task: str, rows: int, *, epochs: int | None, timed: Timed | None, left_s: float, end_s: float = 0.0
 ) -> Sizes:
     """Choose the sizes.
 
@@ -104,8 +103,6 @@ def fit_sizes(
         Training rows.
     epochs
         If the user has said them.
-    budget
-        Of the whole job.
     timed
         Seconds of one epoch of all rows, those that a training takes before, and how many workers there are; None
         where the budget has no seconds.
@@ -113,17 +110,10 @@ def fit_sizes(
         Of the budget, after starting, reading and timing.
     end_s
         What the test, the summary and its pictures will take.
-
-    Raises
-    ------
-    SettingError
-        If nothing is left.
     """
     wanted = epochs or usual_epochs(task, rows)
     if timed is None:
         return Sizes(wanted, rows)
-    if left_s <= 0.0:
-        raise SettingError(f"the budget of {budget} was used up by starting and reading the data: give more")
     epoch_s, before_s, workers = timed
     most = max(_KEPT * left_s, min(1.25 * end_s, _MOST_KEPT * left_s))
     kept = min(most, _AGAIN * (wanted * epoch_s + before_s) + end_s)
