@@ -24,7 +24,11 @@ _ALL = (*_USUAL, "adagrad", "sgd", "full_batch", "stochastic")  # the last two a
 _DESCENDS = Condition({"optimizer": ["momentum", "nesterov", "sgd", "full_batch", "stochastic"]})
 _ADAPTS = Condition({"optimizer": ["adam", "adamw", "rmsprop", "adagrad"]})
 _HEAVY = Condition({"optimizer": ["momentum", "nesterov"]})
-_REGULARIZATION = ("class_weights", "focus")  # names that the guess of `luthier.search.staged` takes for architecture
+_REGULARIZATION = (
+    "class_weights",
+    "focus",
+    "ema",
+)  # names that the guess of `luthier.search.staged` takes for architecture
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +121,8 @@ def recipe(
     optimizers
         ``"all"`` offers Adagrad, plain mini-batch descent, and the slow full-batch and stochastic descent as well.
     extras
-        Tune also what rarely matters: the clipping of gradients, L1, the focus of the loss, the scaling of images.
+        Tune also what rarely matters: the clipping of gradients, L1, an average of the weights, the focus of the loss,
+        the scaling of images.
     **constants
         What the network has to know: ``vocabulary`` of texts, ``rate`` of waves (samples a second). Naming a parameter
         of the space fixes it, or replaces it by another parameter; ``patience=5`` ends trainings that do not improve.
@@ -209,6 +214,7 @@ def _extras(task: str) -> dict[str, Any]:
     found: dict[str, Any] = {
         "clip": Float(0.1, 10.0, log=True, prior=1.0),
         "l1": Float(1e-8, 1e-3, log=True, prior=1e-7),
+        "ema": Ordinal(0.0, 0.9, 0.98, 0.995, prior=0.98),
     }
     if task != "seq2seq":
         found["focus"] = Float(0.0, 3.0, prior=0.0)

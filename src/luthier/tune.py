@@ -118,7 +118,7 @@ def tune(
     """
     budget = priced(budget, price_per_hour)
     call = objective_of(objective, space.names if isinstance(space, Space) else ())
-    slots = _slots(workers)
+    slots = slots_of(workers)
     limits = Limits(
         None if timeout is None else duration_s(timeout), None if memory is None else size_bytes(memory), checkpoints
     )
@@ -434,7 +434,14 @@ def continue_line(study: Study) -> str:
     )
 
 
-def _slots(workers: Any) -> int:
+def slots_of(workers: Any) -> int:
+    """Return how many trials run at once, 0 for those of this process; ``"auto"`` goes by GPUs and processors.
+
+    Raises
+    ------
+    SettingError
+        If it is neither a number nor ``"auto"``.
+    """
     if workers == "auto":
         from luthier.execute.machine import cores, gpus
 

@@ -72,8 +72,8 @@ def place(tmp_path, monkeypatch):
 def luthier(place):
     """Call the command line in this process."""
 
-    def call(*args, code=0):
-        result = CliRunner().invoke(cli, [str(arg) for arg in args])
+    def call(*args, code=0, **extra):
+        result = CliRunner().invoke(cli, [str(arg) for arg in args], **extra)
         assert result.exit_code == code, result.output
         assert result.exception is None or isinstance(result.exception, SystemExit)
         return result

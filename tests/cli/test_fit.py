@@ -8,6 +8,7 @@ import time
 import numpy as np
 import pytest
 
+from luthier.cli.app import BEGUN
 from luthier.estimators import load
 
 QUICK = ("--budget", "1", "--epochs", "4", "--workers", "0", "--view", "plain")
@@ -70,6 +71,12 @@ def test_resume_goes_on_with_a_job(place, luthier):
     assert "2 configurations were tried" in result.stdout
 
 
+def test_the_clock_of_a_budget_runs_since_the_command_began(place, luthier):
+    table(place / "data.csv")
+    late = luthier("fit", "data.csv", "--budget", "50s", **{BEGUN: time.monotonic() - 51.0}, code=2)
+    assert "the budget of 50s was used up by starting and reading the data" in late.stderr
+
+
 def test_staged_folds_ensembles_and_onnx_can_be_asked_for(place, luthier):
     table(place / "data.csv")
     luthier("fit", "data.csv", *QUICK, "--staged", "--dir", "a", "--onnx")
@@ -86,6 +93,22 @@ def test_wrong_words_are_told(place, luthier):
     assert "no metric 'speed'" in luthier("fit", "data.csv", "--metric", "speed", *QUICK, code=2).output
     assert "nothing.csv" in luthier("fit", "nothing.csv", *QUICK, code=2).output
     assert "no model in" in luthier("predict", ".", "data.csv", code=2).output
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--workers", "many"), "workers= is a number from 0 up or 'auto'"),
+        (("--search", "bayse"), "did you mean 'bayes'"),
+        (("--metric", "accurracy"), "did you mean 'accuracy'"),
+        (("--metric", "rmse", "--goal", "classes"), "no metric 'rmse' where classes are predicted"),
+        (("--budget", "5 parsecs"), "cannot read '5 parsecs' as a time"),
+        (("--mode", "panda", "--cv", "3"), "trains one network"),
+        (("--ensemble", "--cv", "3"), "leave folds or ensemble out"),
+    ],
+)
+def test_options_are_checked_before_the_data_are_read(place, luthier, words, message):
+    assert message in luthier("fit", "nothing.csv", *words, code=2).output
 
 
 def test_ctrl_c_ends_cleanly_and_says_how_to_go_on(place, command):
@@ -139,6 +162,21 @@ def test_a_corrupt_image_is_named(place, luthier):
     (place / "photos/dark/torn.png").write_bytes(b"\x89PNG nothing more")
     result = luthier("fit", "photos", *QUICK)
     assert "torn.png" in result.stderr
+
+
+def test_a_flat_folder_with_a_table_of_labels_is_fitted_and_predicted(place, luthier):
+    image = pytest.importorskip("PIL.Image")
+    rng = np.random.default_rng(0)
+    for folder, count in (("photos", 60), ("new", 5)):
+        (place / folder).mkdir()
+        for number in range(count):
+            pixels = rng.integers(0, 100, size=(12, 12), dtype=np.uint8) + np.uint8(150 * (number % 2))
+            image.fromarray(pixels).save(place / folder / f"{number}.png")
+    rows = [f"{number},{('dark', 'light')[number % 2]}" for number in range(60)]
+    (place / "photos/labels.csv").write_text("\n".join(["id,kind", *rows]))
+    assert "labels by labels.csv" in luthier("fit", "photos", "--target", "kind", *QUICK).stderr
+    said = luthier("predict", "runs/photos", "new").stdout.splitlines()
+    assert [line.split(",")[0] for line in said[1:]] == [f"{number}.png" for number in range(5)]
 
 
 def test_missing_and_infinite_numbers_are_treated(place, luthier):

@@ -109,6 +109,19 @@ def test_columns_of_no_use_are_found(rng):
     assert list(dataset.without(look(dataset).useless).inputs) == ["noise"]
 
 
+@pytest.mark.parametrize(
+    ("name", "values", "inputs"),
+    [
+        ("when", np.datetime64("2024-01-30") + np.arange(200), ["when.days", "when.month", "when.weekday"]),
+        ("year", np.arange(1820, 2020), ["year"]),
+    ],
+)
+def test_a_row_a_day_or_a_year_is_a_date_and_no_number_of_the_row(name, values, inputs, rng):
+    dataset = from_arrays(noise(day=np.arange(200), **{name: values}), rng.normal(size=200))
+    assert look(dataset).useless == ("day",)
+    assert set(inputs) <= set(dataset.inputs)
+
+
 def test_missing_values_are_counted(rng):
     holes = np.where(np.arange(200) < 150, np.nan, rng.normal(size=200))
     dataset = from_arrays(noise(holes=holes), ["a", "b"] * 100)

@@ -277,3 +277,107 @@ def test_sides_of_different_lengths_are_named(tmp_path):
     (tmp_path / "target.txt").write_text("a\n")
     with pytest.raises(DataError, match=r"source.txt has 2 lines and target.txt has 1"):
         read(tmp_path)
+
+
+# -- a table of labels -------------------------------------------------------------------------------------------------
+
+
+def flat(folder, count=6):
+    """Pictures that lie in no folders; the first three are darker."""
+    for number in range(count):
+        picture(folder / f"p{number}.png")
+    return folder
+
+
+@pytest.mark.parametrize("place", ["photos/labels.csv", "photos.csv", "train_labels.csv"])
+@pytest.mark.parametrize("write", ["p{}.png", "p{}", "images/P{}.PNG", ".\\\\p{}.png"])
+def test_a_table_of_labels_in_or_beside_a_flat_folder_is_followed(tmp_path, place, write):
+    flat(tmp_path / "photos")
+    lines = [f"{write.format(n)},{'cat' if n < 3 else 'dog'}" for n in (5, 0, 1, 2, 3, 4)]
+    (tmp_path / place).write_text("image,label\n" + "\n".join(lines) + "\n")
+    dataset = read(tmp_path / "photos")
+    assert (dataset.task, dataset.classes, len(dataset)) == ("image", ("cat", "dog"), 6)
+    assert dict(zip(dataset.origins, dataset.targets.tolist(), strict=True)) == {
+        f"p{n}.png": "cat" if n < 3 else "dog" for n in range(6)
+    }
+    assert said(dataset, "files by column 'image'") and said(dataset, "target 'label'")
+    for row, origin in enumerate(dataset.origins):
+        with Image.open(tmp_path / "photos" / origin) as image:
+            np.testing.assert_array_equal(dataset.inputs[row], np.asarray(image).transpose(2, 0, 1))
+
+
+def test_missing_files_and_files_without_a_label_are_told(tmp_path):
+    flat(tmp_path)
+    (tmp_path / "p4.png").write_bytes(b"\x89PNG nothing more")
+    rows = ["p0,a", "p1,b", "p2,", "gone,a", "p4,b", "p1,a", "p5,a"]
+    (tmp_path / "labels.tsv").write_text("\n".join(["file,kind", *rows]).replace(",", "\t") + "\n")
+    dataset = read(tmp_path)
+    assert dict(zip(dataset.origins, dataset.targets.tolist(), strict=True)) == {
+        "p0.png": "a",
+        "p1.png": "b",
+        "p5.png": "a",
+    }
+    for words in (
+        "1 row of labels.tsv left out, without a file: gone (row 5)", "files that a row before has named",
+        "1 file left out, not in labels.tsv: p3.png", "1 row without a target left out", "p4.png",
+    ):  # fmt: skip
+        assert said(dataset, words), words
+
+
+def test_the_target_of_a_table_of_labels_can_be_chosen_and_may_be_a_number(tmp_path):
+    flat(tmp_path / "faces" / "images")
+    rows = [f"{n},{20.5 + n},{'fm'[n % 2]}" for n in range(6)]
+    for number in range(6):
+        (tmp_path / f"faces/images/p{number}.png").rename(tmp_path / f"faces/images/{number}.png")
+    (tmp_path / "faces" / "people.csv").write_text("id,age,sex\n" + "\n".join(rows) + "\n")
+    ages = read(tmp_path / "faces", target="age")
+    assert ages.goal == "number" and sorted(ages.targets.tolist()) == [20.5 + n for n in range(6)]
+    assert said(ages, "1 column of people.csv left out: 'sex'")
+    assert read(tmp_path / "faces").classes == ("f", "m")
+    with pytest.raises(DataError, match="did you mean 'age'"):
+        read(tmp_path / "faces", target="agee")
+
+
+def test_a_split_column_of_a_table_of_labels_is_kept(tmp_path):
+    flat(tmp_path)
+    rows = [f"p{n}.png,{'ab'[n % 2]},{'test' if n > 3 else 'train'}" for n in range(6)]
+    (tmp_path / "labels.csv").write_text("name,label,split\n" + "\n".join(rows) + "\n")
+    dataset = read(tmp_path)
+    assert dataset.given.tolist() == ["train"] * 4 + ["test"] * 2
+    assert said(dataset, "column 'split' taken as the split")
+
+
+def test_folders_as_kaggle_gives_them(tmp_path):
+    flat(tmp_path / "train")
+    for number in range(3):
+        picture(tmp_path / "test" / f"t{number}.png")
+    (tmp_path / "train.csv").write_text("id,label\n" + "".join(f"p{n},{n % 2}\n" for n in range(6)))
+    (tmp_path / "sample_submission.csv").write_text("id,label\n" + "".join(f"t{n},0\n" for n in range(3)))
+    dataset = read(tmp_path)
+    assert dataset.classes == (0, 1) and dataset.given is None
+    assert said(dataset, "3 files left out, not in train.csv: test/t0.png")
+    later = read(tmp_path / "test", like=dataset.form)
+    assert len(later) == 3 and later.targets is None
+
+
+def test_recordings_are_listed_too(tmp_path):
+    for number in range(4):
+        sound(tmp_path / f"{number:02}.wav", np.arange(400, dtype="<i2"))
+    (tmp_path / "meta.csv").write_text("clip,word\n" + "".join(f"{n:02},{'ab'[n % 2]}\n" for n in range(4)))
+    dataset = read(tmp_path)
+    assert (dataset.task, dataset.classes) == ("audio", ("a", "b")) and len(dataset) == 4
+
+
+def test_a_target_needs_a_table_that_lists_the_files(pets):
+    with pytest.raises(DataError, match="no table with a target column 'kind' that lists its files"):
+        read(pets, target="kind")
+    flat(pets / "more")
+    (pets / "labels.csv").write_text("image\n" + "".join(f"p{n}.png\n" for n in range(6)))
+    with pytest.raises(DataError, match="lists files and nothing to predict"):
+        read(pets / "more")
+
+
+def test_a_table_among_other_files_stays_a_table(tmp_path):
+    (tmp_path / "data.csv").write_text("a,label\n" + "".join(f"{n},{'xy'[n % 2]}\n" for n in range(6)))
+    flat(tmp_path, count=4)
+    assert read(tmp_path).task == "tabular"

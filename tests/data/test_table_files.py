@@ -156,6 +156,22 @@ def test_a_target_is_found_by_name_or_place_and_told(write):
     assert asked.form["target"] == "a" and list(asked.inputs) == ["y"]
 
 
+def test_a_column_that_numbers_the_rows_is_never_taken_for_the_target(write):
+    rows = "".join(f"{i % 7},{i * i % 11},2024-01-{i + 1:02},{i}\n" for i in range(30))
+    last = read(write("a.csv", "a,b,when,row\n" + rows))
+    assert last.form["target"] == "b" and "when.days" in last.inputs
+    assert said(last, "the last column that can be one ('when' holds dates, 'row' numbers the rows); another one by")
+    named = read(write("b.csv", "a,who\n" + "".join(f"{i % 5},name {i}\n" for i in range(30))))
+    assert named.form["target"] == "a" and said(named, "'who' names each row")
+    assert read(write("a.csv", "a,b,when,row\n" + rows), target="row").form["target"] == "row"
+
+
+def test_without_a_column_that_can_be_the_target_one_has_to_be_named(write):
+    path = write("a.csv", "when,row\n" + "".join(f"2024-01-{i + 1:02},{i}\n" for i in range(30)))
+    with pytest.raises(DataError, match=r"'when' holds dates, 'row' numbers the rows.*with target="):
+        read(path)
+
+
 def test_a_misspelt_target_or_column_gets_a_hint(write):
     path = write("t.csv", ROWS)
     with pytest.raises(DataError, match=r"no target column 'lable'.*did you mean 'label'"):

@@ -21,6 +21,7 @@ from luthier.estimators import finalists, job, load
 from luthier.estimators.job import Job
 from luthier.estimators.objective import Training
 from luthier.estimators.prepared import fingerprint
+from luthier.estimators.sizes import Sizes
 from luthier.estimators.wishes import Wishes
 from luthier.execute import checkpoint
 from luthier.folds import CrossValidation
@@ -203,6 +204,9 @@ def test_an_auc_needs_rows_of_two_classes():
         ({"mode": "pandas"}, "did you mean 'panda'"),
         ({"folds": 1}, "from 2 up"),
         ({"mode": "panda", "ensemble": True}, "one network"),
+        ({"workers": "many"}, "from 0 up or 'auto'"),
+        ({"search": "bayse"}, "did you mean 'bayes'"),
+        ({"view": "loud"}, "view= is 'auto'"),
     ],
 )
 def test_wrong_wishes_are_told_before_anything_runs(wishes, message):
@@ -320,6 +324,44 @@ def test_a_budget_in_seconds_keeps_time_for_the_end():
     assert any("kept for retraining, test and summary" in line for line in said)
     assert fitted.test is not None
     assert time.monotonic() - begun < 60.0
+
+
+def test_what_passed_before_the_job_counts():
+    data, wishes = from_arrays(*blobs()), Wishes(budget="60s", workers=0, view="none")
+    early = Job(data, wishes, begun=time.monotonic() - 45.0).run()
+    assert early.sizes.tuning_s + early.sizes.kept_s < 15.0
+    assert early.study.spent.seconds < 15.0
+    with pytest.raises(SettingError, match="used up by starting and reading"):
+        Job(data, wishes, begun=time.monotonic() - 61.0).run()
+
+
+def test_a_search_without_any_result_goes_on_with_a_larger_total_and_that_is_told():
+    said, totals = [], []
+
+    def search(budget):
+        totals.append(budget["seconds"])
+        trials = [SimpleNamespace(curve=[1] if totals[-1] > 10.0 else [], failure=None)]
+        return SimpleNamespace(trials=trials, ended_by="budget", spent=SimpleNamespace(seconds=totals[-1] + 0.5))
+
+    made = Job(from_arrays(*blobs()), Wishes(budget="30s"), say=said.append)
+    study = made._until_a_result(search, {"seconds": 3.0}, Sizes(5, 100, 3.0, 2.0))
+    assert study.trials[0].curve
+    assert totals == [3.0, 7.0, 15.0]
+    assert sum("before any trial had ended an epoch" in line for line in said) == 2
+
+
+def test_a_retraining_that_gets_no_further_than_a_few_epochs_is_not_taken():
+    fitted, said = run(from_arrays(*blobs()), budget=1, epochs=8), []
+    prepared = fitted.prepared
+    training = Training(Recipe("tabular", fitted.study.space), prepared.targets, prepared.parts)
+    chosen = replace(finalists.choose(fitted.study, training, prepared, ensemble=False), epochs=[4000])
+    object.__setattr__(chosen.trials[0], "seconds", 1e-9)  # the search was much faster
+    model, why = finalists.retrain(
+        chosen, training, prepared, everything=prepared.parts, directory=None, left_s=1.0, say=said.append
+    )
+    assert model is chosen.model
+    assert "of 4000 epochs only" in why
+    assert "the time allowed for" in said[-1]
 
 
 def test_a_search_on_fewer_rows_ends_with_a_training_on_all_if_there_is_time():

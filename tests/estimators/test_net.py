@@ -17,6 +17,7 @@ import luthier as lt
 from luthier.data import from_arrays
 from luthier.errors import SettingError
 from luthier.estimators import NetClassifier, NetRegressor, NetTranslator, fit
+from luthier.estimators.wishes import Wishes
 
 SMALL = {"budget": 1, "epochs": 12, "calibrate": False}
 
@@ -146,6 +147,31 @@ def test_a_translator_writes_texts():
     net = NetTranslator(budget=1, epochs=2, random_state=0).fit(x, [word.upper() for word in x])
     assert len(net.predict(x[:3])) == 3
     assert 0.0 <= net.score(x, [word.upper() for word in x]) <= 1.0
+
+
+def test_what_a_translator_writes_is_measured_in_words_not_in_tokens():
+    x = ["ab cd", "cd ab", "ef ab", "ab ef"] * 20
+    net = fit(x, [text.upper() for text in x], task="seq2seq", budget=1, epochs=2, workers=0, view="none")
+    assert "token_acc" in net.curve_[-1]
+    assert set(net.test_["result"]["metrics"]) == {"word_acc", "exact_match"}
+    assert "word accuracy" in net.summary_.split("\n\n")[1]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"metric": "rmse", "goal": "classes"}, "where classes are predicted"), ({"workers": "many"}, "workers="),
+        ({"budget": None}, "how much to spend"),
+    ],
+)  # fmt: skip
+def test_arguments_are_checked_before_the_data_are_read(wrong, message):
+    with pytest.raises(SettingError, match=message):
+        fit("nothing.csv", **wrong)
+
+
+def test_a_model_that_writes_texts_is_not_asked_for_as_onnx():
+    with pytest.raises(SettingError, match="cannot be one ONNX graph"):
+        Wishes(onnx=True).check(None)
 
 
 def test_fit_returns_an_estimator_with_a_test_and_a_summary(iris):

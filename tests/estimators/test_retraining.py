@@ -1,5 +1,7 @@
 """Retraining: the same to the bit after an interruption; checkpoints of something else are not used."""
 
+import time
+
 import pytest
 import torch
 
@@ -29,6 +31,45 @@ def test_an_interrupted_retraining_goes_on_to_the_bit(tmp_path):
     assert not torch.equal(weights(cut), weights(whole))
     again.discard()
     assert not tmp_path.exists()
+
+
+def test_where_the_time_is_short_the_schedule_ends_with_the_last_epoch_that_fits():
+    made, asked = plan(), []
+    rates = made.trainer._set_rates
+
+    def slow(steps):
+        time.sleep(0.1)
+        rates(steps)
+        asked.append(made.trainer.optimizer.param_groups[0]["lr"])
+
+    made.trainer._set_rates = slow  # an epoch of one step: a tenth of a second
+    loop = Retraining(8, until=time.monotonic() + 0.45)
+    made.fit(None, run=loop)
+    assert 1 <= len(made.trainer.curve) == loop.epochs <= 4
+    assert asked[-1] < 0.5 * max(asked)
+
+
+def test_a_shortened_retraining_goes_on_to_the_bit(tmp_path):
+    whole, cut, rest = plan(), plan(), plan()
+    first = Retraining(6)
+    for epoch in first.steps(6):  # as `fit` counts, shortened after two epochs
+        if epoch == 0:
+            first.keep(trainer=whole.trainer)
+        if epoch == 2:
+            first._shorten(4)
+        whole.trainer.curve.append(whole.trainer.epoch(whole.train, epoch))
+    stopped = Retraining(6, directory=tmp_path)
+    for epoch in stopped.steps(6):
+        if epoch == 0:
+            stopped.keep(trainer=cut.trainer)
+        if epoch == 2:
+            stopped._shorten(4)
+            stopped._write(tmp_path)
+            break
+        cut.trainer.curve.append(cut.trainer.epoch(cut.train, epoch))
+    rest.fit(None, run=Retraining(6, directory=tmp_path))
+    assert len(rest.trainer.curve) == 4
+    torch.testing.assert_close(weights(rest), weights(whole), rtol=0, atol=0)
 
 
 def test_checkpoints_of_another_training_are_not_used(tmp_path):

@@ -197,6 +197,9 @@ def test_what_a_configuration_names_reaches_the_loss_and_the_step():
     it = recipe("image", extras=True)
     x, y = (part[:50] for part in digits()[0])
     plan = it.plan({**it.default, "focus": 2.0, "clip": 0.5, "l1": 1e-5, "scaling": "image"}, (x, y), classes=10)
+    assert plan.trainer.settings.ema == 0.98
+    assert "ema" in next(stage for stage in it.stages() if stage.name == "regularization").parameters
+    assert "ema" not in recipe("image").space.columns
     assert plan.trainer.loss.focus == 2.0
     assert (plan.trainer.settings.clip, plan.trainer.settings.l1) == (0.5, 1e-5)
     torch.testing.assert_close(plan.train[0].mean((1, 2, 3)), torch.zeros(len(x)), atol=1e-5, rtol=0)

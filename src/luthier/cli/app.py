@@ -18,10 +18,12 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import time
 from collections.abc import Sequence
 from typing import Any
 
 import click
+import psutil
 
 from luthier import __version__
 from luthier.errors import (
@@ -37,6 +39,7 @@ from luthier.errors import (
 _COMMANDS = (
     "fit", "predict", "tune", "run", "resume", "show", "best", "trials", "export", "space", "nudge", "doctor",
 )  # fmt: skip
+BEGUN = "luthier.begun"  # in a context's meta: when the command began, by time.monotonic
 _CODES: tuple[tuple[type[LuthierError], int], ...] = (
     (AllTrialsFailed, 1),
     (StoreFull, 1),
@@ -55,6 +58,14 @@ class NoResult(click.ClickException):
 
 class Luthier(click.Group):
     """The group of commands; errors become one line on standard error and an exit code."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        begun = extra.pop(BEGUN, time.monotonic())
+        context = super().make_context(info_name, args, parent, **extra)
+        context.meta[BEGUN] = begun
+        return context
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
@@ -135,5 +146,5 @@ def cli(directory: str | None) -> None:
 
 
 def main() -> None:
-    """Be the program ``luthier``."""
-    cli()
+    """Be the program ``luthier``; its clock runs since the process began."""
+    cli(**{BEGUN: time.monotonic() - (time.time() - psutil.Process().create_time())})

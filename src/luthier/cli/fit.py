@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from luthier.cli.app import BEGUN
 from luthier.cli.drive import RESUMED, _recorded
 from luthier.cli.options import budget_of, record_in, workers_of
 
@@ -25,7 +26,9 @@ For example:
     "--task", type=click.Choice(["auto", "image", "text", "audio", "tabular", "seq2seq"]), default="auto",
     show_default=True, help="What the data is.",
 )  # fmt: skip
-@click.option("--target", metavar="COLUMN", help="The column of a table to predict.")
+@click.option(
+    "--target", metavar="COLUMN", help="The column to predict, of a table or of the table that lists the files."
+)
 @click.option(
     "--goal", type=click.Choice(["auto", "classes", "number"]), default="auto", show_default=True,
     help="What to predict; auto goes by the values of the target.",
@@ -60,45 +63,51 @@ For example:
 def command(context: click.Context, /, data: str, onnx: bool, **given: Any) -> None:
     """Look at DATA, tune a network for it, train the best on all of it, test it once, and say what it is worth.
 
-    DATA is a folder of images, texts or sounds with a folder for each class, a table or texts in CSV, Parquet or JSON
-    lines, an IDX or NPY/NPZ file. A directory DIR gets the model, a summary in plain words, and the study of all
-    trials; running the same command again goes on with it.
+    DATA is a folder of images, texts or sounds with a folder for each class or a table of labels, a table or texts in
+    CSV, Parquet or JSON lines, an IDX or NPY/NPZ file. A directory DIR gets the model, a summary in plain words, and
+    the study of all trials; running the same command again goes on with it.
     """
     from luthier.data import read
 
     directory = Path(given["dir"] or Path("runs") / (Path(data).resolve().stem or "data"))
+    wishes = _wishes(context, given, directory, onnx=onnx)
     dataset = read(data, task=given["task"], target=given["target"], goal=given["goal"])
     with _recorded(context):
-        _job(context, dataset, directory, given, data=data, onnx=onnx)
+        _job(context, dataset, wishes, directory, data=data)
 
 
-def _job(
-    context: click.Context, dataset: Any, directory: Path, given: dict[str, Any], *, data: str, onnx: bool
-) -> None:
-    """Do the job and print what came of it."""
-    from luthier.estimators import fit as _  # noqa: F401 - says what to install, if PyTorch is not there
-    from luthier.estimators.fitting import run_job
-    from luthier.estimators.summary import short
-    from luthier.estimators.wishes import Interrupted, Wishes
+def _wishes(context: click.Context, given: dict[str, Any], directory: Path, *, onnx: bool) -> Any:
+    """Check what is asked for, before any data is read (Any: no luthier.estimators up here)."""
+    from luthier.estimators.wishes import Wishes
 
     wishes = Wishes(
         budget=_budget(context, given, directory), metric=given["metric"], epochs=given["epochs"], seed=given["seed"],
         workers=workers_of(given["workers"]), search="staged" if given["staged"] else given["search"],
         folds=given["folds"], mode=given["mode"], ensemble=given["ensemble"], calibrate=given["calibrate"],
-        view=given["view"], name=given["name"],
+        view=given["view"], name=given["name"], onnx=onnx,
     )  # fmt: skip
+    if given["goal"] != "auto":
+        wishes.check(given["goal"])
+    return wishes
+
+
+def _job(context: click.Context, dataset: Any, wishes: Any, directory: Path, *, data: str) -> None:
+    """Do the job and print what came of it."""
+    from luthier.estimators import fit as _  # noqa: F401 - says what to install, if PyTorch is not there
+    from luthier.estimators.fitting import run_job
+    from luthier.estimators.summary import short
+    from luthier.estimators.wishes import Interrupted
+
     again = shlex.join(_words(context, data, directory))
     try:
-        fitted = run_job(dataset, wishes, directory=directory, again=again)
+        fitted = run_job(dataset, wishes, directory=directory, again=again, begun=context.meta[BEGUN])
     except Interrupted as stopped:
         click.echo(f"luthier: to go on: {again}", err=True)
         context.exit(128 + signal.Signals[stopped.signal])
-    if onnx:
-        fitted.model.export_onnx(directory / "model.onnx")
     click.echo(short(fitted))
     click.echo(f"Summary: {directory / 'summary.md'}")
     click.echo(f"Model:   {directory / 'model'}    to predict: luthier predict {shlex.quote(str(directory))} NEW_DATA")
-    if onnx:
+    if wishes.onnx:
         click.echo(f"ONNX:    {directory / 'model.onnx'}")
 
 

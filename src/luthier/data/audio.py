@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from luthier.data.dataset import Dataset
-from luthier.data.folders import Found, given_of, label_folder, left_out
+from luthier.data.folders import Found, Label, given_of, label_folder, left_out
 from luthier.data.memory import check_fits
 from luthier.data.sound import Clip, sound_dataset, without_broken
 from luthier.data.wanted import Wanted
@@ -23,7 +23,7 @@ _RATES = (100, 1_000_000)  # samples a second: a file that says something else i
 _GROWTH = 4.0  # a float takes that much more than a byte; packed files take more still
 
 
-def audio_folder(root: Path, files: Sequence[Found], wanted: Wanted) -> Dataset:
+def audio_folder(root: Path, files: Sequence[Found], wanted: Wanted, label: Label = label_folder) -> Dataset:
     """Read a folder with a folder of recordings for each class.
 
     Parameters
@@ -34,6 +34,8 @@ def audio_folder(root: Path, files: Sequence[Found], wanted: Wanted) -> Dataset:
         What `luthier.data.folders.find` found in it.
     wanted
         What was asked for; ``like["rate"]`` is followed.
+    label
+        Gives the targets.
 
     Raises
     ------
@@ -58,7 +60,7 @@ def audio_folder(root: Path, files: Sequence[Found], wanted: Wanted) -> Dataset:
     notes = left_out(bad, len(files), str(root))
     base = sound_dataset(clips, wanted, source=str(root), origins=[file.origin for file in good])
     base = replace(base, given=given_of(good), notes=(*notes, *base.notes))
-    return without_broken(label_folder(base, good, wanted))
+    return without_broken(label(base, good, wanted))
 
 
 def read_clip(path: Path) -> Clip:

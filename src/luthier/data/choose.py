@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from luthier.data.columns import Column, counted, is_text
+from luthier.data.duplicates import codes_of
+from luthier.data.numbering import numbers_rows
 from luthier.data.wanted import Wanted
 from luthier.errors import DataError, did_you_mean
 
@@ -61,7 +63,7 @@ def split_column(columns: Mapping[str, Column], taken: Sequence[str]) -> tuple[s
 
 
 def guess_target(columns: Mapping[str, Column], source: str) -> tuple[str, str]:
-    """Find the column to predict: by its name, or else the last or the first one.
+    """Find the column to predict: by its name, or else the last or the first one; never one that numbers the rows.
 
     Returns
     -------
@@ -71,7 +73,7 @@ def guess_target(columns: Mapping[str, Column], source: str) -> tuple[str, str]:
     Raises
     ------
     DataError
-        If there is only one column.
+        If there is only one column, or none can be it.
     """
     names = list(columns)
     if len(names) < 2:
@@ -80,13 +82,30 @@ def guess_target(columns: Mapping[str, Column], source: str) -> tuple[str, str]:
         for name in names:
             if name.lower() == wanted:
                 return name, f"target {name!r}, by its name"
+    unfit = {name: why for name, column in columns.items() if (why := _unfit(name, column))}
     words = [name for name in names if columns[name].kind in ("category", "boolean") and not is_text(columns[name])]
-    if words == names[:1] and len(set(columns[names[0]].values.tolist())) <= _LEVELS:
+    if names[0] not in unfit and words == names[:1] and len(set(columns[names[0]].values.tolist())) <= _LEVELS:
         return names[0], f"target {names[0]!r}: the first column and the only one of words; another one by target="
-    usable = [name for name in names if columns[name].kind not in ("date", "time") and not is_text(columns[name])]
-    last = usable[-1] if usable else names[-1]
-    which = "the last column" if last == names[-1] else "the last column that can be one"
+    usable = [name for name in names if name not in unfit]
+    if not usable:
+        said = ", ".join(f"{name!r} {why}" for name, why in list(unfit.items())[:20])
+        raise DataError(f"{source}: no column looks like one to predict ({said}): say which it is with target=")
+    last = usable[-1]
+    after = [f"{name!r} {unfit[name]}" for name in names[names.index(last) + 1 :]]
+    which = f"the last column that can be one ({', '.join(after)})" if after else "the last column"
     return last, f"target {last!r}: {which}; another one by target="
+
+
+def _unfit(name: str, column: Column) -> str:
+    """Why a column is not taken for the target unless it is asked for; empty if it may be."""
+    if column.kind in ("date", "time"):
+        return "holds dates"
+    if is_text(column):
+        return "holds sentences"
+    words = column.kind == "category"
+    if column.kind != "boolean" and numbers_rows(name, codes_of(column.values), words=words):
+        return "names each row" if words else "numbers the rows"
+    return ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from luthier.data.targets import finish
 from luthier.data.wanted import Wanted
 from luthier.errors import DataError
 
+Label = Callable[[Dataset, Sequence["Found"], Wanted], Dataset]
 _JUNK = frozenset({"__macosx", "thumbs.db", "desktop.ini", "@eadir", "$recycle.bin", "__pycache__"})
 _NAMED = 5  # so many bad files are named
 
@@ -113,7 +114,8 @@ def label_folder(dataset: Dataset, files: Sequence[Found], wanted: Wanted) -> Da
             return dataset
         loose = [file.origin for file in files if file.label is None]
         raise DataError(
-            f"{dataset.source} must hold a folder for each class, with its files inside; "
+            f"{dataset.source} must hold a folder for each class, with its files inside, or a table that lists them "
+            "with their labels; "
             f"{counted(len(loose), 'file')} lie in none ({', '.join(loose[:_NAMED])})"
         )
     if wanted.goal == "number":

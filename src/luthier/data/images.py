@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from luthier.data.columns import counted
 from luthier.data.dataset import Dataset
-from luthier.data.folders import Found, given_of, label_folder, left_out
+from luthier.data.folders import Found, Label, given_of, label_folder, left_out
 from luthier.data.memory import check_fits
 from luthier.data.wanted import Wanted
 from luthier.errors import DataError, MissingExtra
@@ -41,7 +41,7 @@ class Header:
     transparent: bool
 
 
-def image_folder(root: Path, files: Sequence[Found], wanted: Wanted) -> Dataset:
+def image_folder(root: Path, files: Sequence[Found], wanted: Wanted, label: Label = label_folder) -> Dataset:
     """Read a folder with a folder of images for each class.
 
     Images of other sizes are resized to the most common one, or the median one where there is no such; larger ones are
@@ -56,6 +56,8 @@ def image_folder(root: Path, files: Sequence[Found], wanted: Wanted) -> Dataset:
         What `luthier.data.folders.find` found in it.
     wanted
         What was asked for; ``like["shape"]`` and ``like["dtype"]`` are followed.
+    label
+        Gives the targets.
 
     Raises
     ------
@@ -89,7 +91,7 @@ def image_folder(root: Path, files: Sequence[Found], wanted: Wanted) -> Dataset:
         "image", pixels, origins=tuple(file.origin for file in good), given=given_of(good), notes=notes,
         source=str(root), form={"task": "image", "shape": list(shape), "dtype": str(dtype)},
     )  # fmt: skip
-    return label_folder(base, good, wanted)
+    return label(base, good, wanted)
 
 
 def _each(

@@ -12,9 +12,10 @@ from luthier.data.arrayfiles import array_dataset
 from luthier.data.audio import AUDIO_FILES, audio_folder
 from luthier.data.columns import counted
 from luthier.data.dataset import Dataset
-from luthier.data.folders import Found, find, is_junk, walk
+from luthier.data.folders import Found, Label, find, is_junk, label_folder, walk
 from luthier.data.idx import IdxPair, find_idx, idx_dataset
 from luthier.data.images import IMAGE_FILES, image_folder
+from luthier.data.listed import find_listing
 from luthier.data.tables import TABLE_FILES, table_dataset, table_folder
 from luthier.data.text import TEXT_FILES, find_sides, sides_dataset, text_folder
 from luthier.data.wanted import Wanted
@@ -43,7 +44,7 @@ class _Media:
     task: str
     name: str
     endings: tuple[str, ...]
-    read: Callable[[Path, list[Found], Wanted], Dataset]
+    read: Callable[[Path, Sequence[Found], Wanted, Label], Dataset]
 
 
 _MEDIA = (
@@ -65,9 +66,10 @@ def read(
     """Read a data set.
 
     A folder with a folder of images, recordings or text files for each class (below train, valid and test folders, or
-    not); IDX files (the folder, one of the files, or what their names begin with); NPZ and NPY; tables in CSV, TSV,
-    JSON lines and Parquet, which may hold texts; a folder with such files named train, valid and test; two files of
-    which line by line the one becomes the other. What was decided and done stands in the notes of the data set.
+    not), or with files that a table in it or beside it lists with their labels; IDX files (the folder, one of the
+    files, or what their names begin with); NPZ and NPY; tables in CSV, TSV, JSON lines and Parquet, which may hold
+    texts; a folder with such files named train, valid and test; two files of which line by line the one becomes the
+    other. What was decided and done stands in the notes of the data set.
 
     Parameters
     ----------
@@ -76,7 +78,7 @@ def read(
     task
         One of `luthier.data.TASKS`, or ``"auto"``: what the data looks like.
     target
-        The column to predict, in a table; found by its name or its place, if not given.
+        The column to predict, in a table or in one that lists the files; found by name or place, if not given.
     goal
         ``"classes"``, ``"number"`` (a regression), or ``"auto"``: by the values of the targets.
     columns
@@ -141,7 +143,7 @@ def _file(path: Path, wanted: Wanted) -> Dataset:
 def _single(path: Path, media: _Media, wanted: Wanted) -> Dataset:
     if not wanted.like:
         raise DataError(f"{path} is one {media.name} only: give the folder that holds a folder for each class")
-    return media.read(path, [Found(path, path.name, None, None)], wanted)
+    return media.read(path, [Found(path, path.name, None, None)], wanted, label_folder)
 
 
 def _folder(root: Path, wanted: Wanted) -> Dataset:
@@ -158,15 +160,25 @@ def _folder(root: Path, wanted: Wanted) -> Dataset:
     tree = walk(root)
     counts = {media: find(tree, media.endings) for media in _MEDIA if wanted.task in ("auto", media.task)}
     most = max(counts, key=lambda media: _worth(counts[media][0]), default=None)
+    found, notes = counts[most] if most else ([], ())
     tables = [path for path in files if path.name.lower().endswith(TABLE_FILES)]
-    if tables and (most is None or not any(found.label for found in counts[most][0])):
+    label, listing = label_folder, None
+    if found and not wanted.like and (wanted.target is not None or len({file.label for file in found}) == 1):
+        listing = find_listing(root, tree.root, found, wanted)
+    if listing is not None:
+        found, label = list(listing.files), listing.label
+    elif tables and not any(file.label for file in found) and not (found and wanted.like):
         return table_folder(root, tables, wanted)
-    if most is None or not counts[most][0]:
+    elif wanted.target is not None and found and not wanted.like:
+        raise DataError(
+            f"{root} has no table with a target column {wanted.target!r} that lists its files: put one into it or "
+            "beside it, or leave target= out where each class has a folder"
+        )
+    if most is None or not found:
         raise DataError(_nothing(root, wanted))
-    found, notes = counts[most]
     note = f"task {most.task}: {counted(len(found), most.name)} in {counted(len({f.label for f in found}), 'folder')}"
     others = [f"{counted(len(c[0]), m.name)} beside them left out" for m, c in counts.items() if m != most and c[0]]
-    dataset = most.read(root, found, wanted)
+    dataset = most.read(root, found, wanted, label)
     return replace(dataset, notes=(note, *notes, *others, *dataset.notes))
 
 

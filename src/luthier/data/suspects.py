@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from math import isqrt
 
@@ -13,6 +12,7 @@ from luthier.data.checks import Finding
 from luthier.data.columns import counted
 from luthier.data.dataset import Dataset
 from luthier.data.duplicates import codes_of
+from luthier.data.numbering import numbers_rows
 
 _ROWS = 20_000  # so many, at most, are looked at to see what a column alone can predict
 _RIGHT = 0.995  # accuracy, or explained share of the variance, of a single column: too good
@@ -25,14 +25,14 @@ def find_in_table(dataset: Dataset) -> Iterator[Finding]:
     """Look at each column of a table; nothing, for other data."""
     if not isinstance(dataset.inputs, dict):
         return
-    constant = []
+    constant, dated = [], _of_dates(dataset)
     for name, column in dataset.inputs.items():
         codes = codes_of(column)
         present = codes[~np.isnan(codes)]
         if not len(present) or ((present == present[0]).all() and len(present) == len(codes)):
             constant.append(name)
             continue
-        yield from _one(name, column, present, len(codes))
+        yield from _one(name, column, codes, dated=name in dated)
     shown = ", ".join(map(repr, constant[:5])) + (", ..." if len(constant) > 5 else "")
     if len(constant) == 1:
         text = f"column {shown} holds one value only: nothing can be learned from it"
@@ -42,6 +42,11 @@ def find_in_table(dataset: Dataset) -> Iterator[Finding]:
         yield Finding("warning", "constant column", text, tuple(constant))
     yield from _pixels(dataset.inputs)
     yield from _suspects(dataset)
+
+
+def _of_dates(dataset: Dataset) -> set[str]:
+    """Columns that count days: one row a day counts the rows, and is a date all the same."""
+    return {f"{name}.days" for name, kind in dataset.form.get("columns", {}).items() if kind in ("date", "time")}
 
 
 def _pixels(columns: dict[str, NDArray[np.generic]]) -> Iterator[Finding]:
@@ -57,13 +62,14 @@ def _pixels(columns: dict[str, NDArray[np.generic]]) -> Iterator[Finding]:
         yield Finding("note", "pixels", text)
 
 
-def _one(name: str, column: NDArray[np.generic], present: NDArray[np.float64], count: int) -> Iterator[Finding]:
-    gone = 1.0 - len(present) / count
+def _one(name: str, column: NDArray[np.generic], codes: NDArray[np.float64], *, dated: bool) -> Iterator[Finding]:
+    present = codes[~np.isnan(codes)]
+    gone = 1.0 - len(present) / len(codes)
     if gone > 0.5:
         yield Finding(
             "warning", "mostly missing", f"column {name!r}: {100 * gone:.0f}% of the values are missing", (name,)
         )
-    if _is_id(name, column, present, count):
+    if not dated and numbers_rows(name, codes, words=column.dtype == object):
         text = f"column {name!r} has a value of its own for (nearly) each row, such as a name or a number of the row"
         yield Finding("warning", "id-like column", text, (name,))
     elif column.dtype == object and len(np.unique(present)) > _LEVELS:
@@ -71,19 +77,6 @@ def _one(name: str, column: NDArray[np.generic], present: NDArray[np.float64], c
         yield Finding("note", "many levels", text, (name,))
     if column.dtype != object:
         yield from _sentinel(name, present)
-
-
-def _is_id(name: str, column: NDArray[np.generic], present: NDArray[np.float64], count: int) -> bool:
-    """Different in each row: texts, numbers that count the rows, or whole numbers that are called an id."""
-    if count < 20 or len(present) < 0.9 * count:
-        return False
-    distinct = len(np.unique(present))
-    if column.dtype == object:
-        return distinct > 0.9 * len(present)
-    if (np.diff(present) == 1.0).all():
-        return True
-    called = re.search(r"(^|[^a-z])(id|key|uuid|index|no|nr|number)$", name.lower()) or re.search("[a-z]I[Dd]$", name)
-    return bool(called) and distinct > 0.9 * len(present) and bool((present == np.round(present)).all())
 
 
 def _sentinel(name: str, present: NDArray[np.float64]) -> Iterator[Finding]:

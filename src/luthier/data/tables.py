@@ -37,7 +37,18 @@ def table_dataset(path: Path, wanted: Wanted) -> Dataset:
     wanted
         What was asked for.
     """
-    return _dataset(str(path), _sheet(path), None, wanted)
+    return frame_dataset(read_table(path), None, wanted)
+
+
+def read_table(path: Path) -> Table:
+    """Read the named columns of a file, about which nothing is known yet.
+
+    Raises
+    ------
+    DataError
+        If it cannot be read, or has no column that can be used.
+    """
+    return _table(str(path), _sheet(path), None)
 
 
 def table_folder(root: Path, files: Sequence[Path], wanted: Wanted) -> Dataset:
@@ -62,7 +73,8 @@ def table_folder(root: Path, files: Sequence[Path], wanted: Wanted) -> Dataset:
         raise DataError(f"{root}: the columns of {files[0].name} and the others do not agree: {error}") from error
     given = np.concatenate([np.full(len(s.origins), p) for s, p in zip(sheets, parts, strict=True)])
     origins = [f"{path.name}, {row}" for path, sheet in zip(files, sheets, strict=True) for row in sheet.origins]
-    return _dataset(str(root), Sheet(table, origins, [note for sheet in sheets for note in sheet.notes]), given, wanted)
+    sheet = Sheet(table, origins, [note for sheet in sheets for note in sheet.notes])
+    return frame_dataset(_table(str(root), sheet, given), None, wanted)
 
 
 def part_of(path: Path) -> str | None:
@@ -71,7 +83,7 @@ def part_of(path: Path) -> str | None:
     return next((PART_NAMES[word] for word in words if word in PART_NAMES), None)
 
 
-def _dataset(source: str, sheet: Sheet, given: NDArray[np.str_] | None, wanted: Wanted) -> Dataset:
+def _table(source: str, sheet: Sheet, given: NDArray[np.str_] | None) -> Table:
     notes = list(sheet.notes)
     columns: dict[str, Raw] = {}
     for name in sheet.table.column_names:
@@ -87,8 +99,7 @@ def _dataset(source: str, sheet: Sheet, given: NDArray[np.str_] | None, wanted: 
 
     if not columns:
         raise DataError(f"{source} has no column that can be used: {'; '.join(notes)}")
-    table = Table(columns, source, sheet.origins, tuple(notes), given, written)
-    return frame_dataset(table, None, wanted)
+    return Table(columns, source, sheet.origins, tuple(notes), given, written)
 
 
 def _sheet(path: Path) -> Sheet:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from luthier.data.choose import PART_NAMES
 from luthier.data.columns import counted
 from luthier.data.dataset import Dataset
 from luthier.data.encoding import decode, read_bytes, told
-from luthier.data.folders import Found, given_of, label_folder, left_out
+from luthier.data.folders import Found, Label, given_of, label_folder, left_out
 from luthier.data.targets import keep_rows
 from luthier.data.wanted import Wanted
 from luthier.errors import DataError
@@ -43,7 +44,7 @@ def without_empty(dataset: Dataset) -> Dataset:
     return keep_rows(dataset, ~empty, note)
 
 
-def text_folder(root: Path, files: list[Found], wanted: Wanted) -> Dataset:
+def text_folder(root: Path, files: Sequence[Found], wanted: Wanted, label: Label = label_folder) -> Dataset:
     """Read a folder with a folder of text files for each class.
 
     Parameters
@@ -52,6 +53,10 @@ def text_folder(root: Path, files: list[Found], wanted: Wanted) -> Dataset:
         The folder.
     files
         What `luthier.data.folders.find` found in it.
+    wanted
+        What was asked for.
+    label
+        Gives the targets.
     """
     texts: list[str] = []
     good: list[Found] = []
@@ -70,7 +75,7 @@ def text_folder(root: Path, files: list[Found], wanted: Wanted) -> Dataset:
     origins = tuple(file.origin for file in good)
     base = Dataset("text", texts, origins=origins, given=given_of(good), notes=notes, source=str(root))
     base = replace(base, form={"task": "text", "text": None, "target": None})
-    done = label_folder(base, good, wanted)
+    done = label(base, good, wanted)
     return done if wanted.like else without_empty(done)
 
 

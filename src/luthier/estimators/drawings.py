@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,8 @@ from luthier.trial import Trial
 
 _CURVES = ("loss", "valid_loss")
 _MOST_ROWS = 2000  # of a scatter plot
+_PICTURES, _REST, _ONNX = 25.0, 10.0, 50.0  # what they take, in times of one small picture
+_USUAL_S = 0.1  # of that picture, where there is none to be drawn
 
 
 def draw(fitted: Fitted, directory: Path) -> dict[str, str]:
@@ -35,6 +39,38 @@ def draw(fitted: Fitted, directory: Path) -> dict[str, str]:
     for name, figure in _figures(fitted):
         files[name] = save(figure, directory / f"{name}.png", dpi=100).name
     return files
+
+
+def end_seconds(*, pictures: bool, onnx: bool) -> float:
+    """Return what the end of a job will take, from the test on, by drawing a small picture now.
+
+    That also loads what the pictures need, so that this is not left for the end.
+
+    Parameters
+    ----------
+    pictures
+        Whether there will be any.
+    onnx
+        Whether the model is written as ONNX, too.
+    """
+    one = (_drawn_s() if pictures else None) or _USUAL_S
+    return one * (_REST + pictures * _PICTURES + onnx * _ONNX)
+
+
+def _drawn_s() -> float | None:
+    """Seconds for a small picture; None without matplotlib."""
+    try:
+        import matplotlib  # noqa: F401 - as above
+    except ImportError:
+        return None
+    from luthier.pictures import learning_curves
+
+    taken = []
+    for _ in range(3):  # the first one loads what is needed
+        begun = time.perf_counter()
+        learning_curves([{"loss": 1.0}, {"loss": 0.5}]).savefig(io.BytesIO())
+        taken.append(time.perf_counter() - begun)
+    return min(taken)
 
 
 def _figures(fitted: Fitted) -> Any:

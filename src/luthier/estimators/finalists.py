@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -152,6 +153,7 @@ def restored(study: StudyReader, trial: Trial, training: Training, prepared: Pre
     kept = checkpoint.read(path)
     plan = training.plan(trial.config, prepared.parts.train, seed=trial.seed)
     plan.trainer.load_state_dict(kept["objects"]["trainer"])
+    plan.trainer.settle()
     x = prepared.parts.train[0]
     return network_from(plan, prepared.dataset.task, trial.config, x), max(int(kept["step"]), 1)
 
@@ -208,7 +210,7 @@ def retrain(
     directory
         Where checkpoints are kept meanwhile.
     left_s
-        Of the budget.
+        Of the budget, for this.
     say
         Called with what is done.
 
@@ -234,13 +236,14 @@ def retrain(
         f"training {chosen.title} again on {len(whole[1]):,} rows, validation rows included, about "
         f"{clock(share * needed)}" + (f", for {share:.0%} of its epochs: there is no time for all" if shorter else "")
     )
-    networks = []
+    networks, until = [], time.monotonic() + left_s
     for place, trial in enumerate(chosen.trials):
         where = None if directory is None else directory / "retraining" / f"{place}"
-        epochs = counts[place]
+        epochs, now = counts[place], time.monotonic()
         loop = Retraining(
-            epochs, directory=where, what={"trial": trial.number, "epochs": epochs, "rows": len(whole[1])}
-        )
+            epochs, until=now + (until - now) / (len(chosen.trials) - place), directory=where,
+            what={"trial": trial.number, "epochs": epochs, "rows": len(whole[1])},
+        )  # fmt: skip
         config = settled(trial, epochs, shorter=shorter) if not chosen.folded or shorter else trial.config
         plan = training.plan(config, whole, seed=trial.seed, device=_device())
         try:
@@ -253,6 +256,13 @@ def retrain(
                 "trained again on all rows, the loss went to infinity: the network of the search is taken",
             )
         loop.discard()
+        if loop.epochs < epochs:
+            say(f"the time allowed for {loop.epochs} of {epochs} epochs")
+        if loop.epochs < _LEAST * chosen.epochs[place]:
+            return chosen.model, (
+                f"there was time for {loop.epochs} of {chosen.epochs[place]} epochs only to train trial "
+                f"{trial.number} again: the network of the search is taken"
+            )
         plan.trainer.model.cpu()
         networks.append(network_from(plan, prepared.dataset.task, trial.config, whole[0]))
     return model_of(networks, chosen.weights, [trial.config for trial in chosen.trials], prepared), ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from luthier.data import Dataset, from_arrays, read
+from luthier.data.dataset import GOALS
 from luthier.errors import SettingError
 from luthier.estimators.job import Fitted, Job
 from luthier.estimators.summary import short, summary, write_summary
@@ -104,15 +106,18 @@ def fit(
     >>> net.predict(X[:2]), net.test_["result"]["rows"]
     (array([0, 0]), 22)
     """
+    begun = time.monotonic()
     from luthier.estimators.net import NetClassifier, NetRegressor, NetTranslator
 
-    dataset = dataset_of(x, y, task=task, target=target, goal=goal, rate=rate)
     wishes = Wishes(
         budget=budget, metric=metric, epochs=epochs, seed=seed, workers=workers, search=search, folds=folds,
         mode=mode, ensemble=ensemble, calibrate=calibrate, test=test, view=view,
     )  # fmt: skip
+    if goal in GOALS:
+        wishes.check(goal)
+    dataset = dataset_of(x, y, task=task, target=target, goal=goal, rate=rate)
     directory = None if dir is None else Path(dir)
-    fitted = run_job(dataset, wishes, directory=directory)
+    fitted = run_job(dataset, wishes, directory=directory, begun=begun)
     kind = {"classes": NetClassifier, "number": NetRegressor}.get(str(dataset.goal), NetTranslator)
     net = kind(
         task=dataset.task, budget=budget, metric=metric, epochs=epochs, search=search, folds=folds,
@@ -151,11 +156,15 @@ def dataset_of(
     return from_arrays(x, y, task=task, goal=goal, rate=rate)
 
 
-def run_job(dataset: Dataset, wishes: Wishes, *, directory: Path | None, again: str = "") -> Fitted:
+def run_job(
+    dataset: Dataset, wishes: Wishes, *, directory: Path | None, again: str = "", begun: float | None = None
+) -> Fitted:
     """Do a job, tell what happens on standard error, and write the summary where there is a directory."""
-    job = Job(dataset, wishes, directory=directory, say=teller(wishes.view))
+    job = Job(dataset, wishes, directory=directory, say=teller(wishes.view), begun=begun)
     fitted = job.run()
     if directory is not None:
+        if wishes.onnx:
+            fitted.model.export_onnx(directory / "model.onnx")
         write_summary(fitted, directory, again=again)
     elif wishes.view != "none":
         teller(wishes.view)(short(fitted))

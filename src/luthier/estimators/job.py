@@ -12,6 +12,7 @@ import shlex
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -26,18 +27,22 @@ from luthier.estimators import finalists
 from luthier.estimators.default_first import DefaultFirst
 from luthier.estimators.files import alone, read_json, write_json
 from luthier.estimators.held_out import Result, assess, tested, write_down
+from luthier.estimators.metric_names import final_metric
 from luthier.estimators.objective import Training
 from luthier.estimators.prepared import Prepared, fingerprint, prepare
 from luthier.estimators.saved import SavedModel, load, recipe_constants, tempered
-from luthier.estimators.sizes import Sizes, epoch_seconds, fit_sizes, suited
+from luthier.estimators.sizes import Sizes, Timed, epoch_seconds, fit_sizes, suited
 from luthier.estimators.wishes import Interrupted, Wishes
 from luthier.folds import CrossValidation
 from luthier.reader import StudyReader
 from luthier.recipes import Recipe, recipe
+from luthier.study import Study
 from luthier.training.intervention import CONTROL
-from luthier.tune import tune
+from luthier.tune import slots_of, tune
 
 FORMAT = 1
+_MORE = 3  # times that a search without any result is given as much time again
+_TIMING = 0.03  # of the budget, at most, to time the steps of an epoch
 Say = Callable[[str], None]
 
 
@@ -90,18 +95,20 @@ class Job:
         Where everything is kept; None keeps nothing.
     say
         Called with each thing that the user should know.
+    begun
+        When the clock of the budget began to run, by `time.monotonic`; now, if not given.
     """
 
     def __init__(
-        self, dataset: Any, wishes: Wishes, *, directory: Path | None = None, say: Say = lambda _: None
-    ) -> None:
+        self, dataset: Any, wishes: Wishes, *, directory: Path | None = None, say: Say = lambda _: None,
+        begun: float | None = None,
+    ) -> None:  # fmt: skip
         self._dataset, self._wishes, self._directory, self._say = dataset, wishes, directory, say
-        self._begun = time.monotonic()
+        self._begun = time.monotonic() if begun is None else begun
+        self._end_s = 0.0  # what comes after retraining
         self._searched_s = 0.0  # in this run
         self._everything: Any = None  # the parts with all rows, where the search uses fewer
         self._budget = Budget.of(wishes.budget)
-        if self._budget == Budget():
-            raise SettingError("say how much to spend in all, such as budget='20m' or budget=50 (trials)")
         wishes.check(dataset.goal)
 
     def run(self) -> Fitted:
@@ -128,6 +135,10 @@ class Job:
             self._dataset, metric=wishes.metric, seed=int(there.get("seed", wishes.seed)), test=wishes.test,
             looking=wishes.look, seconds=self._remembered_s(there), say=self._say,
         )  # fmt: skip
+        if math.isfinite(self._budget.seconds):
+            from luthier.estimators.drawings import end_seconds
+
+            self._end_s = end_seconds(pictures=self._directory is not None, onnx=wishes.onnx)
         sizes = Sizes.of(there["sizes"]) if there else self._decide(prepared)
         made, training = self._training(prepared, sizes.epochs)
         self._everything = prepared.parts
@@ -174,23 +185,17 @@ class Job:
 
     def _decide(self, prepared: Prepared) -> Sizes:
         """Choose epochs and shares of the budget, and write them down."""
-        from luthier.execute.machine import cores, gpus
-
-        wishes = self._wishes
-        count = cores() // 2 if cores() > 4 else cores()  # as luthier.tune takes them
-        slots = wishes.workers if isinstance(wishes.workers, int) else len(gpus()) or max(1, count)
-        threads = max(1, cores() // max(1, slots))
-
-        def timed() -> tuple[float, float, int]:
-            _, training = self._training(prepared, 1)
-            epoch, before = epoch_seconds(training, prepared.parts.train, threads=threads, seed=wishes.seed)
-            trainings = wishes.folds or 1
-            return epoch * trainings, before * trainings, max(1, slots)
-
-        spent = time.monotonic() - self._begun
+        wishes, timed, left = self._wishes, None, math.inf
+        if math.isfinite(self._budget.seconds):
+            if self._left_s <= 0.0:
+                raise SettingError(
+                    f"the budget of {self._budget} was used up by starting and reading the data: give more"
+                )
+            timed = self._timed(prepared)
+            left = max(self._left_s, 1.0)  # for what is timed, the first trial pays
         sizes = fit_sizes(
-            prepared.dataset.task, len(prepared.rows["train"]), epochs=wishes.epochs, budget=self._budget, timed=timed,
-            left_s=self._budget.seconds - spent,
+            prepared.dataset.task, len(prepared.rows["train"]), epochs=wishes.epochs, timed=timed,
+            left_s=left, end_s=self._end_s,
         )  # fmt: skip
         for note in sizes.notes:
             self._say(note)
@@ -203,6 +208,24 @@ class Job:
                 "sizes": {**asdict(sizes), "tuning_s": _finite(sizes.tuning_s)},
             })  # fmt: skip
         return sizes
+
+    @property
+    def _left_s(self) -> float:
+        """Of the budget, before the search."""
+        return self._budget.seconds - (time.monotonic() - self._begun)
+
+    def _timed(self, prepared: Prepared) -> Timed:
+        """Measure how long an epoch takes where as many trials run at once as will."""
+        from luthier.execute.machine import cores
+
+        wishes, slots = self._wishes, max(1, slots_of(self._wishes.workers))
+        _, training = self._training(prepared, 1)
+        epoch_s, before_s = epoch_seconds(
+            training, prepared.parts.train, threads=cores() // slots, seed=wishes.seed,
+            most_s=_TIMING * self._budget.seconds,
+        )  # fmt: skip
+        trainings = wishes.folds or 1
+        return epoch_s * trainings, before_s * trainings, slots
 
     def _training(self, prepared: Prepared, epochs: int) -> tuple[Recipe, Training]:
         """Make the recipe and the objective."""
@@ -237,16 +260,30 @@ class Job:
             copies, _ = together(prepared.dataset.take(rows))
             objective = CrossValidation(training.fold, kinds, wishes.folds, seed=wishes.seed, groups=copies.tolist())
             schedule = "race"
-        begun = time.monotonic()
-        study = tune(
-            objective, made.space, maximize=metric.name if metric.maximize else None,
-            minimize=None if metric.maximize else metric.name, budget=self._tuning(sizes),
-            search=self._searching(made), schedule=schedule, workers=wishes.workers, dir=self._directory,
-            name=wishes.name, seed=wishes.seed, view=wishes.view,
+        search = partial(
+            tune, objective, made.space, maximize=metric.name if metric.maximize else None,
+            minimize=None if metric.maximize else metric.name, search=self._searching(made), schedule=schedule,
+            workers=wishes.workers, dir=self._directory, name=wishes.name, seed=wishes.seed, view=wishes.view,
         )  # fmt: skip
+        begun = time.monotonic()
+        study = self._until_a_result(search, self._tuning(sizes), sizes)
         self._searched_s = time.monotonic() - begun
-        if study.ended_by in ("SIGINT", "SIGTERM"):
-            raise Interrupted(study.ended_by)
+        return study
+
+    def _until_a_result(self, search: Callable[..., Study], budget: dict[str, float], sizes: Sizes) -> Study:
+        """Search; where the time was up before any trial had ended an epoch, on a busy machine, go on for as long."""
+        for more in range(_MORE + 1):
+            study = search(budget=budget)
+            if study.ended_by in ("SIGINT", "SIGTERM"):
+                raise Interrupted(study.ended_by)
+            if "seconds" not in budget or any(trial.curve or trial.failure for trial in study.trials):
+                break
+            if more < _MORE:
+                self._say(
+                    "the time for the search was up before any trial had ended an epoch: it goes on until one has"
+                )
+                seconds = max(budget["seconds"], study.spent.seconds)
+                budget = {**budget, "seconds": seconds + max(seconds, sizes.kept_s)}
         return study
 
     def _tuning(self, sizes: Sizes) -> dict[str, float]:
@@ -287,7 +324,9 @@ class Job:
         model = chosen.model
         scores = model.outputs(prepared.parts.valid[0])
         temperature = finalists.temperature(model, scores, prepared) if self._wishes.calibrate else 1.0
-        valid = assess(model, scores, prepared.part("valid"), prepared.rows["valid"], metric=prepared.metric.name)
+        valid = assess(
+            model, scores, prepared.part("valid"), prepared.rows["valid"], metric=final_metric(prepared.metric.name)
+        )
         fitted = Fitted(model, study, prepared, sizes, valid, directory=self._directory)
         fitted.model = self._final(chosen, training, fitted, temperature)
         fitted.outputs["valid"] = scores
@@ -306,7 +345,7 @@ class Job:
                 self._say(f"the model of {chosen.title} is there")
                 return there
         outside = time.monotonic() - self._begun - self._searched_s
-        left = self._budget.seconds - outside - fitted.study.spent.seconds  # of all runs
+        left = self._budget.seconds - outside - fitted.study.spent.seconds - self._end_s  # of all runs
         if self._wishes.mode == "panda":
             retrained, why = chosen.model, "the network that was watched over is the model: it was not trained again"
         else:
@@ -353,7 +392,9 @@ class Job:
         outputs = fitted.model.outputs(prepared.encoder.encode(data))
         fitted.outputs["test"] = outputs
         if fitted.test is None:
-            result = assess(fitted.model, outputs, data, prepared.rows["test"], metric=prepared.metric.name)
+            result = assess(
+                fitted.model, outputs, data, prepared.rows["test"], metric=final_metric(prepared.metric.name)
+            )
             if self._directory is None:
                 fitted.test = {"model": key, "result": asdict(result)}
             else:

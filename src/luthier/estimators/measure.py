@@ -1,4 +1,4 @@
-"""What is measured: the names that people use for metrics, their values, and how far they can be trusted."""
+"""What is measured: the values of metrics, and how far they can be trusted."""
 
 from __future__ import annotations
 
@@ -10,57 +10,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from luthier.errors import SettingError, did_you_mean
-from luthier.objective import Metric
 from luthier.training import metrics
 
-_CLASSES = {
-    "acc": ("acc", "accuracy"),
-    "balanced_acc": ("balanced_acc", "balanced accuracy", "balanced_accuracy"),
-    "f1": ("f1", "f1 macro", "f1_macro"),
-    "auc": ("auc", "roc auc", "roc_auc"),
-    "log_loss": ("log_loss", "log loss", "logloss", "cross entropy"),
-}
-_NUMBER = {"r2": ("r2", "r^2"), "mae": ("mae",), "rmse": ("rmse",)}
-_TEXT = {"token_acc": ("token_acc", "token accuracy"), "exact_match": ("exact_match", "exact match", "exact")}
-_DOWN = ("log_loss", "mae", "rmse")
-WORDS = {
-    "acc": "accuracy", "balanced_acc": "balanced accuracy", "f1": "F1", "auc": "AUC", "log_loss": "log loss",
-    "calibration_error": "calibration error", "r2": "R²", "mae": "mean absolute error",
-    "rmse": "root mean squared error", "exact_match": "exact match", "token_acc": "token accuracy",
-}  # fmt: skip
 _RESAMPLES = 200
 _Z = 1.959964  # of 95 %
-
-
-def metric_of(name: str | None, goal: str | None) -> Metric:
-    """Return the metric to tune by a name that people use.
-
-    Parameters
-    ----------
-    name
-        None takes the usual one: accuracy, R2, exact matches.
-    goal
-        ``"classes"``, ``"number"``, or None for texts to be written.
-
-    Raises
-    ------
-    SettingError
-        If there is none of this name for this goal.
-    """
-    known = {"classes": _CLASSES, "number": _NUMBER, None: _TEXT}[goal]
-    if name is None:
-        return Metric(next(iter(known)), maximize=True)
-    wanted = " ".join(str(name).lower().replace("-", " ").split())
-    for key, names in known.items():
-        if wanted in names:
-            return Metric(key, maximize=key not in _DOWN)
-    every = [n for names in known.values() for n in names]
-    what = {"classes": "classes are", "number": "a number is", None: "texts are"}[goal]
-    raise SettingError(
-        f"no metric {name!r} where {what} predicted{did_you_mean(wanted, every)}: "
-        f"use {', '.join(names[0] for names in known.values())}"
-    )
 
 
 def of_classes(probabilities: NDArray[Any], y: NDArray[Any]) -> dict[str, float]:
@@ -81,7 +34,7 @@ def of_texts(written: list[str], y: list[str]) -> dict[str, float]:
     pairs = [(a.split(), b.split()) for a, b in zip(written, y, strict=True)]
     right = sum(sum(v == w for v, w in zip(a, b, strict=False)) for a, b in pairs)
     places = sum(max(len(a), len(b)) for a, b in pairs)
-    return {"exact_match": float(np.mean([a == b for a, b in pairs])), "token_acc": right / max(places, 1)}
+    return {"exact_match": float(np.mean([a == b for a, b in pairs])), "word_acc": right / max(places, 1)}
 
 
 def wilson(share: float, n: int) -> tuple[float, float]:
@@ -133,16 +86,3 @@ def interval(
 
 def _rows(part: Any, rows: NDArray[Any]) -> Any:
     return part[rows] if isinstance(part, np.ndarray) else [part[row] for row in rows]
-
-
-def shown(name: str, value: float) -> str:
-    """Write a value of a metric for people: shares in percent.
-
-    Examples
-    --------
-    >>> shown("acc", 0.91234), shown("rmse", 23456.7)
-    ('91.2 %', '23,457')
-    """
-    if name in ("acc", "balanced_acc", "exact_match", "token_acc"):
-        return f"{100 * value:.1f} %"
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"

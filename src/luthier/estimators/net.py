@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from luthier.data import Dataset, from_arrays
 from luthier.errors import MissingExtra, SettingError
 from luthier.estimators.job import Fitted, Job
+from luthier.estimators.metric_names import final_metric
 from luthier.estimators.saved import SavedModel
 from luthier.estimators.wishes import Wishes
 
@@ -83,7 +84,7 @@ class _Net(BaseEstimator):  # type: ignore[misc] # scikit-learn has no types her
         self.study_ = fitted.study
         self.config_ = dict(trial.config)
         self.curve_ = [dict(found) for _, found in trial.curve]
-        self.validation_score_ = fitted.valid.metrics[fitted.prepared.metric.name]
+        self.validation_score_ = fitted.valid.metrics[final_metric(fitted.prepared.metric.name)]
         self.n_iter_ = int(fitted.model.facts["epochs"])
         return self
 
@@ -258,8 +259,9 @@ class NetRegressor(RegressorMixin, _Net):  # type: ignore[misc]
 class NetTranslator(_Net):
     """A tuned encoder and decoder that writes texts.
 
-    Parameters and attributes as `NetClassifier`, without ``classes_``; the metric is ``"token_acc"`` (if None) or
-    ``"exact_match"``. Strings without spaces are read and written letter by letter.
+    Parameters and attributes as `NetClassifier`, without ``classes_``; the metric is ``"token_acc"`` (if None), of
+    tokens after the right text so far, or ``"exact_match"``; ``validation_score_`` is that of the written texts, in
+    words or exact matches. Strings without spaces are read and written letter by letter.
     """
 
     def fit(self, X: Any, y: Any) -> Self:

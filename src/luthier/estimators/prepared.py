@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from luthier.data import Dataset, Look, look, split
 from luthier.errors import DataError
 from luthier.estimators.encoders import Encoder, learn_encoder
-from luthier.estimators.measure import metric_of
+from luthier.estimators.metric_names import metric_of
 from luthier.estimators.objective import Parts
 from luthier.estimators.targets import Targets, learn_targets
 from luthier.objective import Metric

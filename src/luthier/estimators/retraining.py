@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import time
 from collections.abc import Iterator, Mapping
@@ -25,6 +26,8 @@ class Retraining:
     ----------
     epochs
         After which it ends; the learning rate follows the schedule of the full training.
+    until
+        By `time.monotonic`: where the epochs turn out not to fit, there are fewer, with a schedule that ends with them.
     directory
         Of the checkpoints; None keeps none.
     what
@@ -37,32 +40,40 @@ class Retraining:
         self,
         epochs: int,
         *,
+        until: float = math.inf,
         directory: Path | None = None,
         what: Mapping[str, Any] | None = None,
         every_s: float = _EVERY_S,
     ) -> None:
         self.epochs, self.directory, self.what, self._every_s = epochs, directory, dict(what or {}), every_s
+        self._until, self._shortened = until, 0
         self._kept: dict[str, Any] = {}
         self._done = 0
 
     def keep(self, **objects: Any) -> Any:
-        """Keep objects with a state; give them back the state of the last checkpoint."""
+        """Keep trainers; give them back the state of the last checkpoint."""
         self._kept |= objects
         saved = None if self.directory is None else checkpoint.latest(self.directory)
         if saved is not None and saved["what"] == self.what:
             for name, state in saved["objects"].items():
                 self._kept[name].load_state_dict(state)
             self._done = int(saved["step"])
+            self._shorten(saved["shortened"] or self.epochs)
         values = tuple(objects.values())
         return values[0] if len(values) == 1 else values
 
     def steps(self, n: int) -> Iterator[int]:
-        """Count the epochs."""
-        written = time.monotonic()
+        """Count the epochs, and see after each how many more fit."""
+        written = begun = time.monotonic()
+        first = self._done
         while self._done < min(n, self.epochs):
             yield self._done
             self._done += 1
-            if self.directory is not None and time.monotonic() - written >= self._every_s:
+            now = time.monotonic()
+            epoch_s = max((now - begun) / (self._done - first), 1e-9)
+            if now + epoch_s * (self.epochs - self._done) > self._until:
+                self._shorten(self._done + max(0, int((self._until - now) / epoch_s)))
+            if self.directory is not None and now - written >= self._every_s:
                 self._write(self.directory)
                 written = time.monotonic()
 
@@ -77,9 +88,15 @@ class Retraining:
         if metrics["loss"] != metrics["loss"]:
             raise Diverged("the loss of the retraining was no longer finite")
 
+    def _shorten(self, epochs: int) -> None:
+        if epochs < self.epochs:
+            self.epochs = self._shortened = epochs
+            for kept in self._kept.values():
+                kept.shorten(epochs)
+
     def _write(self, directory: Path) -> None:
         states = {name: kept.state_dict() for name, kept in self._kept.items()}
-        content = {"step": self._done, "what": self.what, "objects": states}
+        content = {"step": self._done, "shortened": self._shortened, "what": self.what, "objects": states}
         checkpoint.write(directory, self._done, checkpoint.dumps(content))
         checkpoint.prune(directory, {self._done})
 

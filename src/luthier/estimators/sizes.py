@@ -11,8 +11,7 @@ from typing import Any, Self
 import numpy as np
 import torch
 
-from luthier.budget import Budget, clock
-from luthier.errors import SettingError
+from luthier.budget import clock
 from luthier.estimators.objective import Training, some_rows
 from luthier.parameter import Choice, Int
 
@@ -24,10 +23,13 @@ _EPOCHS = {  # at 10,000 rows; and least and most
     "seq2seq": (30, 8, 100),
 }
 _TRAININGS = 6  # full trainings that should fit into the time of a worker
-_TRIED_ROWS = 1024  # that the measured epoch is extrapolated from
-_KEPT = 0.4  # of the budget, at most, for retraining
-_END_S = 4.0  # the test, the summary and its pictures
+_TRIED_ROWS = 1024  # that the measured epoch is extrapolated from, at most
+_TRIED_STEPS = 2  # and at least
+_KEPT = 0.4  # of the budget, at most, for retraining; more only where the very end needs it
+_MOST_KEPT = 0.5
+_AGAIN = 1.5  # times a full training, kept for retraining: on a fifth more rows, but with all processors
 _LEAST_ROWS = 200
+Timed = tuple[float, float, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,9 @@ def suited(task: str, rows: int, *, goal: str | None) -> dict[str, Any]:
     return found
 
 
-def fit_sizes(task: str, rows: int, *, epochs: int | None, budget: Budget, timed: Any, left_s: float) -> Sizes:
+def fit_sizes(
+    task: str, rows: int, *, epochs: int | None, timed: Timed | None, left_s: float, end_s: float = 0.0
+) -> Sizes:
     """Choose the sizes.
 
     Parameters
@@ -99,26 +103,20 @@ def fit_sizes(task: str, rows: int, *, epochs: int | None, budget: Budget, timed
         Training rows.
     epochs
         If the user has said them.
-    budget
-        Of the whole job.
     timed
-        Returns the seconds of one epoch of all rows, those that a training takes before, and how many workers there
-        are; called only where the budget has seconds.
+        Seconds of one epoch of all rows, those that a training takes before, and how many workers there are; None
+        where the budget has no seconds.
     left_s
-        Of the budget, after reading the data.
-
-    Raises
-    ------
-    SettingError
-        If nothing is left.
+        Of the budget, after starting, reading and timing.
+    end_s
+        What the test, the summary and its pictures will take.
     """
     wanted = epochs or usual_epochs(task, rows)
-    if not math.isfinite(budget.seconds):
+    if timed is None:
         return Sizes(wanted, rows)
-    if left_s <= 0.0:
-        raise SettingError(f"the budget of {budget} was used up by reading the data: give more")
-    epoch_s, before_s, workers = timed()
-    kept = min(_KEPT * left_s, 2.0 * (wanted * epoch_s + before_s) + _END_S)
+    epoch_s, before_s, workers = timed
+    most = max(_KEPT * left_s, min(1.25 * end_s, _MOST_KEPT * left_s))
+    kept = min(most, _AGAIN * (wanted * epoch_s + before_s) + end_s)
     tuning = left_s - kept
     notes: list[str] = []
     used, chosen = rows, wanted
@@ -132,12 +130,14 @@ def fit_sizes(task: str, rows: int, *, epochs: int | None, budget: Budget, timed
         if chosen < wanted:
             count = f"{chosen} epoch{'s' if chosen > 1 else ''}"
             notes.append(f"{count} a training instead of the usual {wanted}, to fit the budget")
-    kept = min(kept, 2.0 * (chosen * epoch_s + before_s) + _END_S)
+    kept = min(kept, _AGAIN * (chosen * epoch_s + before_s) + end_s)
     notes.append(f"{clock(left_s - kept)} for the search, {clock(kept)} kept for retraining, test and summary")
     return Sizes(chosen, min(used, rows), left_s - kept, kept, tuple(notes))
 
 
-def epoch_seconds(training: Training, train: Any, *, threads: int, seed: int = 0) -> tuple[float, float]:
+def epoch_seconds(
+    training: Training, train: Any, *, threads: int, seed: int = 0, most_s: float = math.inf
+) -> tuple[float, float]:
     """Measure how long an epoch of the recipe's default takes, and what comes before the first, by a part of the rows.
 
     Parameters
@@ -150,6 +150,8 @@ def epoch_seconds(training: Training, train: Any, *, threads: int, seed: int = 0
         That a trial will have.
     seed
         Of the rows.
+    most_s
+        After which no further step is begun, two excepted.
     """
     count = len(train[1])
     rows = np.random.default_rng(seed).permutation(count)[:_TRIED_ROWS]
@@ -162,8 +164,20 @@ def epoch_seconds(training: Training, train: Any, *, threads: int, seed: int = 0
         begun = time.perf_counter()
         plan = training.plan(config, some_rows(train, rows), seed=seed)
         made = time.perf_counter()
-        plan.trainer.epoch(plan.train, 0)
-        share = count / len(rows)
-        return (time.perf_counter() - made) * share, (made - begun) * share
+        done = _some_steps(plan, until=made + most_s)
+        return (time.perf_counter() - made) * count / done, (made - begun) * count / len(rows)
     finally:
         torch.set_num_threads(before)
+
+
+def _some_steps(plan: Any, *, until: float) -> int:
+    """Train on batches until the time is up or all rows were seen; how many rows that were."""
+    trainer, done, generator = plan.trainer, 0, torch.Generator().manual_seed(0)
+    data, size = trainer.moved(plan.train), trainer.settings.batch_size
+    with torch.random.fork_rng([]):
+        for place, index in enumerate(torch.arange(len(data[1]), device=trainer.settings.device).split(size)):
+            if place >= _TRIED_STEPS and (time.perf_counter() > until or len(index) < size):
+                break
+            float(trainer.update(data, index, generator))  # waits for a GPU
+            done += len(index)
+    return done

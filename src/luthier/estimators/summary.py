@@ -10,7 +10,7 @@ from luthier.budget import clock
 from luthier.durable import write_whole
 from luthier.errors import LuthierError
 from luthier.estimators.job import Fitted, remembered_budget
-from luthier.estimators.measure import WORDS, shown
+from luthier.estimators.metric_names import WORDS, final_metric, shown
 from luthier.estimators.targets import ClassTargets, TextTargets
 from luthier.trial import State, Trial
 from luthier.view.text import number_text
@@ -80,7 +80,7 @@ def _title(fitted: Fitted) -> str:
 
 def _short(fitted: Fitted) -> list[str]:
     """What it is worth, in one or two sentences."""
-    name = fitted.prepared.metric.name
+    name = final_metric(fitted.prepared.metric.name)
     tried = len(fitted.study.trials)
     lines = []
     if fitted.test is not None and _is_of_model(fitted):
@@ -244,8 +244,9 @@ def _worth(fitted: Fitted, drawn: Mapping[str, str]) -> list[str]:
         lines += ["", f"The model that was tested {again} has seen more than the one in the column before."]
     if isinstance(fitted.model.targets, TextTargets):
         lines += [
-            "", "Both are of texts that the network writes by itself, compared word by word. While searching, "
-            "`token_acc` counted tokens, each after the right text so far, and was higher.",
+            "", "Both are of texts that the network writes by itself: word accuracy is the share of words at the right "
+            "place. Token accuracy, by which networks are compared while searching, counts tokens, each after the "
+            "right text so far, and is higher.",
         ]  # fmt: skip
     lines += _classes(tested["classes"] if tested else fitted.valid.classes)
     for name, title in (("confusion_matrix", "Confusion matrix"), ("predictions", "Predictions against the truth")):

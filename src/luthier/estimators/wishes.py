@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
-from luthier.errors import SettingError, did_you_mean
+from luthier.budget import Budget
+from luthier.errors import MissingExtra, SettingError, did_you_mean
+from luthier.estimators.metric_names import check_metric, metric_of
+from luthier.search import search_of
+from luthier.tune import slots_of
+from luthier.view.base import view_of
 
 
 class Interrupted(KeyboardInterrupt):
@@ -50,12 +56,19 @@ class Wishes:
         Fit a temperature, so that probabilities are right.
     test
         Hold rows out for one test at the end.
+    onnx
+        Also write the model as ``model.onnx``, where there is a directory.
     look
         Look at the data for what is wrong with it.
     view
         What to show while searching.
     name
         For people.
+
+    Raises
+    ------
+    SettingError
+        If a setting is out of range or unknown, or two do not go together: known before any data is read.
     """
 
     budget: Any = "20m"
@@ -69,12 +82,44 @@ class Wishes:
     ensemble: bool = False
     calibrate: bool = True
     test: bool = True
+    onnx: bool = False
     look: bool = True
     view: Any = "auto"
     name: str | None = None
 
+    def __post_init__(self) -> None:
+        if Budget.of(self.budget) == Budget():
+            raise SettingError("say how much to spend in all, such as budget='20m' or budget=50 (trials)")
+        if self.metric is not None:
+            check_metric(self.metric)
+        for name, least in (("epochs", 1), ("folds", 2)):
+            value = getattr(self, name)
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
+                raise SettingError(f"{name}= is a whole number from {least} up, got {value!r}")
+        slots_of(self.workers)
+        if self.search != "staged":  # its stages are the recipe's
+            search_of(self.search)
+        if isinstance(self.view, str):
+            view_of(self.view)  # type: ignore[arg-type] # it says which names there are
+        if self.onnx:
+            _can_export()
+        self._check_mode()
+
+    def _check_mode(self) -> None:
+        if self.mode not in ("caviar", "panda"):
+            raise SettingError(
+                f"mode= is 'caviar' (many configurations) or 'panda' (one, watched over), got {self.mode!r}"
+                f"{did_you_mean(self.mode, ('caviar', 'panda'))}"
+            )
+        if self.mode == "panda" and (self.folds or self.ensemble):
+            raise SettingError("mode='panda' trains one network: leave folds and ensemble out, or use mode='caviar'")
+        if self.ensemble and self.folds:
+            raise SettingError(
+                "an ensemble is selected by networks on one validation part: leave folds or ensemble out"
+            )
+
     def check(self, goal: str | None) -> None:
-        """Check what does not need the data.
+        """Check what depends on what is predicted.
 
         Parameters
         ----------
@@ -84,22 +129,16 @@ class Wishes:
         Raises
         ------
         SettingError
-            If a setting is out of range, or two do not go together.
+            If there is no such metric for it, or it cannot be mixed or exported.
         """
-        if self.epochs is not None and (not isinstance(self.epochs, int) or self.epochs < 1):
-            raise SettingError(f"epochs= is a whole number from 1 up, got {self.epochs!r}")
-        if self.mode not in ("caviar", "panda"):
-            raise SettingError(
-                f"mode= is 'caviar' (many configurations) or 'panda' (one, watched over), got {self.mode!r}"
-                f"{did_you_mean(self.mode, ('caviar', 'panda'))}"
-            )
-        if self.mode == "panda" and (self.folds or self.ensemble):
-            raise SettingError("mode='panda' trains one network: leave folds and ensemble out, or use mode='caviar'")
-        if self.folds is not None and (not isinstance(self.folds, int) or self.folds < 2):
-            raise SettingError(f"folds= is a whole number from 2 up, got {self.folds!r}")
-        if self.ensemble and self.folds:
-            raise SettingError(
-                "an ensemble is selected by networks on one validation part: leave folds or ensemble out"
-            )
+        metric_of(self.metric, goal)
         if self.ensemble and goal is None:
             raise SettingError("texts that networks write cannot be mixed: leave ensemble out")
+        if self.onnx and goal is None:
+            raise SettingError("a model that writes texts runs in a loop and cannot be one ONNX graph: leave onnx out")
+
+
+def _can_export() -> None:
+    """What writes ONNX is wanted at the very end, and missed here."""
+    if not all(find_spec(name) for name in ("onnx", "onnxscript")):
+        raise MissingExtra("onnx and onnxscript", "onnx")

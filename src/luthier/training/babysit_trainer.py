@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from luthier.errors import SettingError
 from luthier.training.babysit import Babysitter
 from luthier.training.panda_rules import Rules
 from luthier.training.rate_log import RateLog
@@ -58,6 +59,11 @@ def babysit_trainer(
     RateLog
         Printed, drawn, saved, replayed; the metrics are in ``trainer.curve``.
 
+    Raises
+    ------
+    SettingError
+        If the trainer averages its weights.
+
     Examples
     --------
     >>> import torch
@@ -71,6 +77,8 @@ def babysit_trainer(
     >>> trainer.curve[-1]["acc"] > 0.9
     True
     """
+    if trainer.settings.ema:
+        raise SettingError("branches and rollbacks would mix in an average of the weights: leave ema out")
     train = trainer.moved(train)
     valid = None if valid is None else trainer.moved(valid)
     order = _Order(trainer.settings, len(train[1]))

@@ -32,6 +32,9 @@ class Settings:
     patience
         Epochs without a lower validation loss (or training loss, where there is no validation data) after which
         training ends; the network then has, as after the last epoch, the weights of its best epoch. None for no limit.
+    ema
+        What stays, in a step, of an average of the weights (`luthier.training.average`), such as 0.99; the network is
+        judged with the average, and has it after the last epoch. 0 for the weights themselves.
     precision
         ``"bfloat16"`` runs the network in 16 bits, weights and loss stay in 32; ``"auto"`` does so where it pays
         (`luthier.training.hardware.suits_bfloat16`).
@@ -60,6 +63,7 @@ class Settings:
     clip: float | None = None
     l1: float = 0.0
     patience: int | None = None
+    ema: float = 0.0
     precision: Precision = "float32"
     channels_last: bool | Literal["auto"] = "auto"
     compile: bool = False
@@ -79,6 +83,8 @@ class Settings:
             )
         if self.patience is not None and self.patience < 1:
             raise SettingError(f"patience is a number of epochs, at least 1, or None, got {self.patience!r}")
+        if not 0.0 <= self.ema < 1.0:
+            raise SettingError(f"ema is a share from 0 (no average) to below 1, such as 0.99, got {self.ema!r}")
         if self.precision not in get_args(Precision) or self.schedule not in SCHEDULES:
             raise SettingError(
                 f"precision is one of {', '.join(get_args(Precision))} and schedule one of {', '.join(SCHEDULES)}, "

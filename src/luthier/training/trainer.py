@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 
 from luthier.errors import SettingError
 from luthier.training import metrics
+from luthier.training.average import Average
 from luthier.training.fused import Step
 from luthier.training.hardware import suits_bfloat16, suits_channels_last
 from luthier.training.losses import CrossEntropy, penalty
@@ -107,6 +109,7 @@ class Trainer:
         self._best: dict[str, Tensor] | None = None  # weights of the best epoch, where they are wanted
         self._apply = Step(optimizer)
         self._weights = [p for p in self.model.parameters() if p.requires_grad]
+        self._average = Average(self.model, self.settings.ema) if self.settings.ema else None
         self._compiled: Callable[..., Tensor] | None = None
         self._at_once = _PREDICTED_AT_ONCE
 
@@ -144,9 +147,15 @@ class Trainer:
             self._look_back()
             if run is not None:
                 run.report(found)
+        self.settle()
         if self._best is not None and not self.diverged:
             self.model.load_state_dict(self._best)
         return self.curve
+
+    def settle(self) -> None:
+        """Give the network the averaged weights, where there are any; an epoch more begins with its own again."""
+        if self._average is not None:
+            self._average.use(True)
 
     def epoch(self, train: Data, epoch: int) -> dict[str, float]:
         """Train for one epoch and return its mean loss; ends at once when the loss is not finite."""
@@ -154,6 +163,8 @@ class Trainer:
         steps = math.ceil(rows / size) - (rows % size == 1 and rows > 1 and size > 1)
         total = torch.zeros((), device=self.settings.device)
         self.model.train()
+        if self._average is not None:
+            self._average.use(False)
         with _seeded(self.settings, epoch) as generator:
             order = torch.randperm(rows, generator=generator).to(self.settings.device)
             for place, index in enumerate(order.split(size)[:steps]):
@@ -189,7 +200,7 @@ class Trainer:
         self.model.eval()
         x = _each(x, lambda part: part.to(self.settings.device))
         rows, at, parts = len(x) if isinstance(x, Tensor) else len(x[0]), 0, []
-        with torch.inference_mode(), self._precision():
+        with self._averaged(), torch.inference_mode(), self._precision():
             while at < rows:
                 index = torch.arange(at, min(at + self._at_once, rows), device=self.settings.device)
                 try:
@@ -206,8 +217,11 @@ class Trainer:
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that is needed to go on after an epoch."""
+        with self._averaged(False):
+            model = self.model.state_dict()
+            average = None if self._average is None else self._average.state_dict()
         return {
-            "model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(), "best": self._best,
+            "model": model, "optimizer": self.optimizer.state_dict(), "best": self._best, "average": average,
             "plateau": self.plateau.state_dict(), "curve": list(self.curve), "step": self.step, "ended": self.ended,
             "first_loss": self.first_loss, "accumulate": self.accumulate, "precision": self.precision,
             "notes": list(self.notes),
@@ -215,12 +229,19 @@ class Trainer:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a `state_dict`: what follows is the same to the bit as without the interruption."""
-        self.model.load_state_dict(state["model"])
+        with self._averaged(False):
+            self.model.load_state_dict(state["model"])
+            if self._average is not None and state.get("average") is not None:
+                self._average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.plateau.load_state_dict(state["plateau"])
         self.curve, self.step, self.ended = list(state["curve"]), state["step"], state["ended"]
         self.first_loss, self.accumulate = state["first_loss"], state["accumulate"]
         self.precision, self.notes, self._best = state["precision"], list(state["notes"]), state["best"]
+
+    def shorten(self, epochs: int) -> None:
+        """Let the schedule of the learning rate end after so many epochs; not part of the `state_dict`."""
+        self.settings = replace(self.settings, epochs=epochs)
 
     # -- inside ------------------------------------------------------------------------------------------------------
 
@@ -258,7 +279,8 @@ class Trainer:
             )
         elif patience is not None:
             if reached == len(losses):
-                self._best = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
+                with self._averaged():
+                    self._best = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
             elif len(losses) - reached >= patience:
                 self.ended = f"no better epoch in {patience} since epoch {reached}"
 
@@ -279,6 +301,8 @@ class Trainer:
         if self.settings.clip is not None:
             nn.utils.clip_grad_norm_(self._weights, self.settings.clip)
         self._apply()
+        if self._average is not None:
+            self._average.update()
         return loss
 
     def _gradients(self, train: Data, index: Tensor, generator: torch.Generator) -> Tensor | None:
@@ -338,6 +362,18 @@ class Trainer:
         for name, value in self.model.named_buffers():
             value.copy_(kept[name])
         return compiled
+
+    @contextlib.contextmanager
+    def _averaged(self, wanted: bool = True) -> Iterator[None]:
+        """With the averaged weights in the network, or with its own."""
+        if self._average is None:
+            yield
+            return
+        before = self._average.use(wanted)
+        try:
+            yield
+        finally:
+            self._average.use(before)
 
     def _precision(self) -> contextlib.AbstractContextManager[Any]:
         if self.precision == "float32":
