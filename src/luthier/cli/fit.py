@@ -10,13 +10,15 @@ from typing import Any
 import click
 
 from luthier.cli.drive import RESUMED, _recorded
-from luthier.cli.options import budget_of, record_in, workers_of
+from luthier.cli.options import budget_of, record_in, review_options, workers_of
 
 _EXAMPLES = """\b
 For example:
   luthier fit photos/ --budget 30m            (a folder for each class)
   luthier fit houses.csv --target price --metric mae
-  luthier fit reviews.jsonl --budget 1h --ensemble --onnx"""
+  luthier fit reviews.jsonl --budget 1h --ensemble --onnx
+  luthier fit photos/ --error-cost 5          (a person looks where that is cheaper)
+  luthier fit photos/ --answers queue.csv new_photos/"""
 
 
 @click.command("fit", epilog=_EXAMPLES, short_help="From a data set to a tuned, tested network.")
@@ -34,7 +36,9 @@ For example:
     "--budget", metavar="TOTAL", multiple=True,
     help="What to spend on the whole job, such as 20m or 50 (trials); several: the first ends it.  [default: 20m]",
 )  # fmt: skip
-@click.option("--dir", "dir", metavar="DIR", help="Where everything is kept.  [default: runs/NAME]")
+@click.option(
+    "--dir", "dir", metavar="DIR", help="Where everything is kept.  [default: runs/NAME; with answers runs/NAME-QUEUE]"
+)
 @click.option("--name", help="A name for people.")
 @click.option("--workers", default="auto", show_default=True, help="Worker processes; 0 runs in this process.")
 @click.option("--metric", help="To tune: acc, balanced_acc, f1, auc, log_loss; r2, mae, rmse; token_acc, exact_match.")
@@ -51,6 +55,11 @@ For example:
 )  # fmt: skip
 @click.option("--ensemble", is_flag=True, help="Mix the best networks.")
 @click.option("--calibrate/--no-calibrate", default=True, show_default=True, help="Make probabilities right.")
+@review_options
+@click.option(
+    "--answers", metavar="QUEUE NEW_DATA", type=(str, str), multiple=True,
+    help="Train on what a person has answered in a queue of luthier predict, of that data too; several are possible.",
+)  # fmt: skip
 @click.option("--onnx", is_flag=True, help="Also write model.onnx.")
 @click.option(
     "--view", type=click.Choice(["auto", "live", "plain", "none"]), default="auto", show_default=True,
@@ -66,7 +75,8 @@ def command(context: click.Context, /, data: str, onnx: bool, **given: Any) -> N
     """
     from luthier.data import read
 
-    directory = Path(given["dir"] or Path("runs") / (Path(data).resolve().stem or "data"))
+    name = "-".join([Path(data).resolve().stem or "data", *(Path(queue).stem for queue, _ in given["answers"])])
+    directory = Path(given["dir"] or Path("runs") / name)
     dataset = read(data, task=given["task"], target=given["target"], goal=given["goal"])
     with _recorded(context):
         _job(context, dataset, directory, given, data=data, onnx=onnx)
@@ -77,15 +87,19 @@ def _job(
 ) -> None:
     """Do the job and print what came of it."""
     from luthier.estimators import fit as _  # noqa: F401 - says what to install, if PyTorch is not there
+    from luthier.estimators.answered import with_answers
     from luthier.estimators.fitting import run_job
+    from luthier.estimators.reviewing import Asked
     from luthier.estimators.summary import short
     from luthier.estimators.wishes import Interrupted, Wishes
 
+    review = Asked.of(**{name: given[name] for name in ("error_cost", "look_cost", "review_rate")})
+    dataset = with_answers(dataset, dict(given["answers"]))
     wishes = Wishes(
         budget=_budget(context, given, directory), metric=given["metric"], epochs=given["epochs"], seed=given["seed"],
         workers=workers_of(given["workers"]), search="staged" if given["staged"] else given["search"],
         folds=given["folds"], mode=given["mode"], ensemble=given["ensemble"], calibrate=given["calibrate"],
-        view=given["view"], name=given["name"],
+        review=review, view=given["view"], name=given["name"],
     )  # fmt: skip
     again = shlex.join(_words(context, data, directory))
     try:
@@ -113,6 +127,8 @@ def _words(context: click.Context, data: str, directory: Path) -> list[str]:
         value = context.params[name]
         if option.is_flag:
             words.append((option.opts if value else option.secondary_opts)[0])
+        elif option.multiple:
+            words += [word for each in value for word in (option.opts[0], *map(str, each))]
         else:
             words += [option.opts[0], str(value)]
     return words

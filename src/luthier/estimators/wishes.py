@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from luthier.errors import SettingError, did_you_mean
+from luthier.estimators.reviewing import Asked
 
 
 class Interrupted(KeyboardInterrupt):
@@ -48,6 +49,8 @@ class Wishes:
         Mix the best networks instead of taking the best one.
     calibrate
         Fit a temperature, so that probabilities are right.
+    review
+        By what it is chosen which predictions a person looks at; None for no choice.
     test
         Hold rows out for one test at the end.
     look
@@ -68,6 +71,7 @@ class Wishes:
     mode: str = "caviar"
     ensemble: bool = False
     calibrate: bool = True
+    review: Asked | None = None
     test: bool = True
     look: bool = True
     view: Any = "auto"
@@ -100,6 +104,11 @@ class Wishes:
         if self.ensemble and self.folds:
             raise SettingError(
                 "an ensemble is selected by networks on one validation part: leave folds or ensemble out"
+            )
+        if self.review is not None and goal != "classes":
+            raise SettingError(
+                "only what a classifier says can be sorted by how sure it is: leave error_cost, look_cost and "
+                "review_rate out"
             )
         if self.ensemble and goal is None:
             raise SettingError("texts that networks write cannot be mixed: leave ensemble out")
