@@ -313,11 +313,8 @@ def tree_part(folder, seeds, *, rows=15_000, epochs=5, batch=128):
             "balanced": lambda: HierarchicalSoftmax(64, 100, sparse=True),
             "balanced, two branches": lambda: HierarchicalSoftmax(64, 100, branching=2, sparse=True),
             "balanced, ten branches": lambda: HierarchicalSoftmax(64, 100, branching=10, sparse=True),
-            "ten branches, ten prototypes": lambda: HierarchicalSoftmax(
-                64, 100, branching=10, prototypes=10, sparse=True
-            ),
-            "similarity, ten prototypes": lambda means=means: HierarchicalSoftmax(
-                64, 100, tree="similarity", guide=means, branching=10, prototypes=10, sparse=True
+            "similarity, ten branches": lambda means=means: HierarchicalSoftmax(
+                64, 100, tree="similarity", guide=means, branching=10, sparse=True
             ),
             "adaptive": lambda: Adaptive(64, 100),
         }
