@@ -74,7 +74,8 @@ def _queue(model: Any, dataset: Any, outputs: Any, path: str) -> None:
 def _table(model: Any, dataset: Any, outputs: Any, *, proba: bool, reviewed: bool) -> str:
     """Predictions as CSV (Any: no torch up here)."""
     said, waits = model.decoded(outputs), None
-    if reviewed:
+    places: Any = outputs.argmax(1) if model.classes is not None else None
+    if reviewed:  # where prices differ by class, the cheapest is said and not the likeliest
         waits, places = model.review.looks(outputs), model.review.predicted(outputs)
         said = model.classes[places]
     buffer = io.StringIO()
@@ -86,7 +87,7 @@ def _table(model: Any, dataset: Any, outputs: Any, *, proba: bool, reviewed: boo
     for place, origin in enumerate(dataset.origins):
         row = [origin, said[place]]
         if labels:
-            row += [f"{outputs[place].max():.4f}"]
+            row += [f"{outputs[place, places[place]]:.4f}"]
             row += ["yes" if waits[place] else ""] if waits is not None else []
             row += [f"{p:.4f}" for p in outputs[place]] if proba else []
         writer.writerow(row)
