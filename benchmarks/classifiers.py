@@ -22,7 +22,7 @@ from luthier.classifiers import Review, Temperature, VectorScaling, calibration_
 from luthier.data.idx import read_idx
 from luthier.nets import MLP, VGG, TextNet
 from luthier.nets.hierarchical import HierarchicalSoftmax, class_means
-from luthier.training import CrossEntropy, Settings, Trainer, make_optimizer
+from luthier.training import CrossEntropy, Settings, Trainer, augment, make_optimizer
 
 TRAINED, HELD = 50_000, 10_000
 PRICES = ((5.0, 1.0), (10.0, 1.0), (30.0, 1.0))
@@ -80,6 +80,17 @@ def image_models(seed):
     ]
 
 
+def shifted(x, generator):
+    """Images mirrored by chance, and moved by a pixel."""
+    return augment.flip(augment.crop(x, 1, generator), generator)
+
+
+def careful(seed):
+    """A larger network for the images, to be trained on shifted and mirrored ones."""
+    torch.manual_seed(seed)
+    return [("vgg, augmented", VGG((1, 28, 28), 10, depth=3, convs=2, width=20, dropout=0.3), 3e-3, 14)]
+
+
 def text_models(seed):
     torch.manual_seed(seed)
     return [
@@ -89,7 +100,7 @@ def text_models(seed):
     ]
 
 
-def scores(models, train, sets, *, seed, batch=64):
+def scores(models, train, sets, *, seed, batch=64, change=None):
     """Train each network and return its scores on each set: list of (m, n, C)."""
     found = []
     for name, model, rate, epochs in models:
@@ -98,8 +109,9 @@ def scores(models, train, sets, *, seed, batch=64):
         fast = {"channels_last": True, "precision": "bfloat16"} if images else {}
         settings = Settings(epochs=epochs, batch_size=batch, schedule="cosine", seed=seed, **fast)
         trainer = Trainer(
-            model, make_optimizer(model, "adamw", lr=rate, weight_decay=1e-2), CrossEntropy(), settings=settings
-        )
+            model, make_optimizer(model, "adamw", lr=rate, weight_decay=1e-2), CrossEntropy(), settings=settings,
+            augment=change,
+        )  # fmt: skip
         trainer.fit(train)
         found.append([trainer.predict(x).numpy() for x, _ in sets])
         said = found[-1][0].argmax(1) == sets[0][1].numpy()
@@ -180,6 +192,8 @@ def image_part(folder, seeds):
         known, held = drawn(train, seed, (TRAINED, HELD))
         tables = scores(image_models(seed), known, [held, test], seed=seed, batch=128)
         report(tables[0], held[1], tables[1], test[1])
+        held_scores, test_scores = scores(careful(seed), known, [held, test], seed=seed, batch=128, change=shifted)
+        one("with augmentation", held_scores[0], held[1].numpy(), test_scores[0], test[1].numpy())
 
 
 def text_part(path, seeds):
@@ -298,6 +312,10 @@ def tree_part(folder, seeds, *, rows=15_000, epochs=5, batch=128):
             "similarity": lambda means=means: HierarchicalSoftmax(64, 100, tree="similarity", guide=means, sparse=True),
             "balanced": lambda: HierarchicalSoftmax(64, 100, sparse=True),
             "balanced, two branches": lambda: HierarchicalSoftmax(64, 100, branching=2, sparse=True),
+            "balanced, ten branches": lambda: HierarchicalSoftmax(64, 100, branching=10, sparse=True),
+            "similarity, ten branches": lambda means=means: HierarchicalSoftmax(
+                64, 100, tree="similarity", guide=means, branching=10, sparse=True
+            ),
             "adaptive": lambda: Adaptive(64, 100),
         }
         for name, make in heads.items():

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luthier.classifiers import Review
+from luthier.classifiers import Review, TrackRecord
 from luthier.errors import SettingError
 
 
@@ -135,3 +135,22 @@ def test_it_prints_what_to_expect():
     assert "a person looks where confidence is below" in text
     assert "wrong:" in text
     assert "if nobody looks" in text
+
+
+@given(st.integers(0, 5000), st.floats(0.5, 50.0), st.floats(0.0, 3.0))
+def test_a_track_record_chooses_as_the_probabilities_do(seed, error, look):
+    table, truth = calibrated(40, seed=seed)
+    record = TrackRecord.of(table, truth)
+    for ours, theirs in (
+        (record.choose(error=error, look=look), Review.choose(table, truth, error=error, look=look)),
+        (record.at_rate(look / 3.0), Review.at_rate(table, truth, rate=look / 3.0)),
+    ):
+        assert str(ours) == str(theirs)
+        np.testing.assert_array_equal(ours.prices, theirs.prices)
+
+
+def test_a_track_record_that_does_not_fit_together_is_refused():
+    with pytest.raises(SettingError, match="for each row"):
+        TrackRecord(np.zeros(3), np.zeros(2, bool), 4)
+    with pytest.raises(SettingError, match="10 validation rows at least, got 3"):
+        TrackRecord(np.full(3, 0.9), np.ones(3, bool), 4).at_rate(0.1)

@@ -41,12 +41,31 @@ def written(path, rows, *, encoding="utf-8", delimiter=","):
 def test_the_least_sure_row_comes_first_with_its_likeliest_classes(queue):
     path, table, asked = queue
     head, *rows = lines(path)
-    assert head == ["row", "origin", "predicted", "confidence", "likely", "answer"]
+    assert head == ["row", "origin", "predicted", "confidence", "likely", "number", "answer"]
     assert [int(row[0]) for row in rows] == sorted(asked, key=lambda row: table[row].max())
     first = int(rows[0][0])
     assert rows[0][1:3] == [ORIGINS[first], CLASSES[table[first].argmax()]]
     assert rows[0][4].startswith(f"{CLASSES[table[first].argmax()]} {table[first].max():.1%} | ")
-    assert {row[5] for row in rows} == {""}
+    assert [row[5] for row in rows] == [f"{number} of 12" for number in range(1, 13)]
+    assert {row[6] for row in rows} == {""}
+
+
+def test_the_content_of_a_row_can_be_shown_to_the_person(queue, tmp_path):
+    _, table, asked = queue
+    review = Review.at_rate(table, np.zeros(40, int), rate=0.3)
+    review.queue(tmp_path / "q.csv", table, classes=CLASSES, contents=[f"=text {row}" for row in range(40)])
+    head, *rows = lines(tmp_path / "q.csv")
+    assert head[:3] == ["row", "origin", "content"]
+    assert {row[2] for row in rows} == {f"'=text {row}" for row in asked}
+    with pytest.raises(SettingError, match="40 rows need 40 contents, got 1"):
+        review.queue(tmp_path / "q.csv", table, contents=["one"])
+
+
+def test_lines_that_were_deleted_are_told_by_their_numbers(queue):
+    path, _, _ = queue
+    head, *rows = lines(path)
+    written(path, [head, *rows[:2], *rows[3:9], *rows[10:]])
+    assert read_answers(path, classes=CLASSES).problems == ("2 lines of the queue are not in the file: 3, 10",)
 
 
 def test_an_untouched_queue_has_no_answers_and_no_problems(queue):
@@ -62,10 +81,10 @@ def test_answers_come_back_whatever_the_order_of_rows_and_columns(tmp_path_facto
     review.queue(path, table, classes=CLASSES, origins=ORIGINS)
     head, *rows = lines(path)
     for row, place in zip(rows, chosen, strict=True):
-        row[5] = CLASSES[place]
+        row[-1] = CLASSES[place]
     expected = {int(row[0]): place for row, place in zip(rows, chosen, strict=True)}
     random.shuffle(rows)
-    order = list(range(6))
+    order = list(range(7))
     random.shuffle(order)
     answers = read_answers(
         written(path, [[row[k] for k in order] for row in [head, *rows]]), classes=CLASSES, origins=ORIGINS
@@ -81,8 +100,8 @@ def test_answers_come_back_whatever_the_order_of_rows_and_columns(tmp_path_facto
 def test_it_is_read_as_spreadsheets_save_it(queue, encoding, delimiter):
     path, _, asked = queue
     head, *rows = lines(path)
-    rows = [[*row[:5], " ÉMEU ", "my note"] for row in rows]
-    written(path, [["Row", *head[1:5], "ANSWER", "notes"], *rows, [""] * 7], encoding=encoding, delimiter=delimiter)
+    rows = [[*row[:6], " ÉMEU ", "my note"] for row in rows]
+    written(path, [["Row", *head[1:6], "ANSWER", "notes"], *rows, [""] * 8], encoding=encoding, delimiter=delimiter)
     answers = read_answers(path, classes=CLASSES, origins=ORIGINS)
     assert answers.rows.tolist() == asked.tolist()
     assert set(answers.labels) == {"émeu"}
@@ -92,11 +111,11 @@ def test_what_cannot_be_taken_is_told_with_its_line(queue):
     path, _, asked = queue
     head, *rows = lines(path)
     for row in rows:
-        row[5] = "dog"
-    rows[0][5], rows[1][5], rows[2][0], rows[3][1] = "dgo", "?", "x7", "zoo/wrong.png"
+        row[-1] = "dog"
+    rows[0][-1], rows[1][-1], rows[2][0], rows[3][1] = "dgo", "?", "x7", "zoo/wrong.png"
     rows[4][0] = "99"
     gone = int(rows.pop()[0])
-    twice = [*rows[5][:5], "cat"]
+    twice = [*rows[5][:6], "cat"]
     answers = read_answers(written(path, [head, *rows, twice]), classes=CLASSES, origins=ORIGINS, rows=asked)
     told = "\n".join(answers.problems)
     assert "line 2: 'dgo' is none of the 3 classes; did you mean 'dog'?" in told
@@ -134,7 +153,7 @@ def test_names_that_look_like_formulas_are_harmless_and_come_back(tmp_path):
     assert rows[0][1] == "'=cmd|0"
     assert rows[0][2] == "'+1 up"
     for row in rows:
-        row[5] = row[2]
+        row[-1] = row[2]
     answers = read_answers(written(tmp_path / "q.csv", [head, *rows]), classes=["+1 up", "-1"], origins=origins)
     assert len(answers.rows) == 12
     assert answers.problems == ()
@@ -213,7 +232,7 @@ def test_retraining_with_the_answers_makes_fewer_errors(tmp_path):
     review.queue(tmp_path / "q.csv", temperature.probabilities(scores[1]))
     head, *rows = lines(tmp_path / "q.csv")
     for row in rows:
-        row[5] = str(y[pool][int(row[0])])  # the person
+        row[-1] = str(y[pool][int(row[0])])  # the person
     answers = read_answers(written(tmp_path / "q.csv", [head, *rows]), classes=10)
     again = LogisticRegression(max_iter=300).fit(*answers.merge(x[known], y[known], x[pool]))
     assert len(answers.rows) > 50

@@ -232,3 +232,48 @@ def test_rows_of_different_lengths_are_told(place, luthier):
     path = table(place / "data.csv")
     path.write_text(path.read_text() + "1,2,3,4,5,6,7,8\n")
     assert "row 122 has 8" in luthier("fit", "data.csv", *QUICK).stderr
+
+
+# -- a person in the loop ----------------------------------------------------------------------------------------------
+
+
+def test_the_loop_of_prices_queue_answers_and_training_again(place, luthier):
+    table(place / "data.csv", n=200, labels=("no", "yes", "maybe"))
+    table(place / "new.csv", n=80, seed=5, labels=("no", "yes", "maybe"))
+    result = luthier("fit", "data.csv", *QUICK, "--error-cost", "20")
+    assert "A person looks where the model is less than" in result.stdout
+    assert "## What a person should look at" in (place / "runs/data/summary.md").read_text()
+    assert (place / "runs/data/pictures/review_curve.png").exists()
+    result = luthier("predict", "runs/data", "new.csv", "--queue", "queue.csv", "--out", "said.csv")
+    with open("queue.csv", encoding="utf-8-sig", newline="") as file:
+        head, *rows = csv.reader(file)
+    assert f"{len(rows)} of 80 rows for a person: queue.csv" in result.stderr
+    with open("said.csv", newline="") as file:
+        said = list(csv.DictReader(file))
+    assert sorted(row[1] for row in rows) == sorted(row["row"] for row in said if row["review"] == "yes")
+    assert "city=" in rows[0][head.index("content")]
+    for row in rows:
+        row[-1] = "yes"
+    rows[0][-1] = "yess"
+    with open("queue.csv", "w", newline="") as file:
+        csv.writer(file, delimiter=";").writerows([head, *rows[:-1]])
+    result = luthier("fit", "data.csv", *QUICK, "--answers", "queue.csv", "new.csv")
+    assert f"queue.csv: {len(rows) - 2} answers of a person to train on" in result.stderr
+    assert "line 2: 'yess' is none of the 3 classes; did you mean 'yes'?" in result.stderr
+    assert "1 lines of the queue are not in the file" in result.stderr
+    assert "Summary: runs/data-queue/summary.md" in result.stdout
+    page = (place / "runs/data-queue/summary.md").read_text()
+    assert "--answers queue.csv new.csv" in page  # the command that goes on
+    assert "2 configurations" in luthier("resume", "runs/data-queue", "--budget", "2").stdout
+
+
+def test_prices_that_do_not_fit_are_told(place, luthier):
+    table(place / "data.csv")
+    assert "give error_cost" in luthier("fit", "data.csv", *QUICK, "--look-cost", "1", code=2).output
+    luthier("fit", "data.csv", *QUICK)
+    assert "say --queue FILE" in luthier("predict", "runs/data", "data.csv", "--error-cost", "3", code=2).output
+    assert "--review-rate" in luthier("predict", "runs/data", "data.csv", "--queue", "q.csv", code=2).output
+    luthier("predict", "runs/data", "data.csv", "--queue", "q.csv", "--review-rate", "1")
+    assert len((place / "q.csv").read_text(encoding="utf-8-sig").splitlines()) == 121
+    answers = ("--answers", "q.csv", "data.csv")
+    assert "no answer that can be taken" in luthier("fit", "data.csv", *QUICK, *answers, code=2).output

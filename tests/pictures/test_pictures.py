@@ -232,3 +232,12 @@ def test_the_review_curve_marks_the_cheapest_share():
     assert ring.get_xdata()[0] == pytest.approx(0.3, abs=0.011)
     with pytest.raises(SettingError, match="at least one row"):
         pictures.review_curve([], [], error=1, look=1)
+    with pytest.raises(SettingError, match="both prices or none"):
+        pictures.review_curve(sure, sure > 0.3, error=1)
+
+
+def test_a_review_curve_without_prices_draws_the_error_only():
+    figure = pictures.review_curve(np.linspace(0, 1, 100), np.arange(100) % 5 > 0, threshold=0.25)
+    (axes,) = figure.axes
+    share = next(line for line in axes.get_lines() if line.get_label() == "threshold 0.250")
+    assert share.get_xdata()[0] == pytest.approx(0.25, abs=0.01)

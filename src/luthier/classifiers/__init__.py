@@ -4,9 +4,10 @@ from luthier.classifiers.calibration import Temperature, VectorScaling, calibrat
 from luthier.classifiers.ensemble import Ensemble, select
 from luthier.classifiers.queue import Answers, read_answers
 from luthier.classifiers.review import Estimate, Review
+from luthier.classifiers.track import TrackRecord
 from luthier.maths.scores import softmax
 
 __all__ = [
-    "Answers", "Ensemble", "Estimate", "Review", "Temperature", "VectorScaling", "calibration_error", "log_loss",
-    "read_answers", "select", "softmax",
+    "Answers", "Ensemble", "Estimate", "Review", "Temperature", "TrackRecord", "VectorScaling", "calibration_error",
+    "log_loss", "read_answers", "select", "softmax",
 ]  # fmt: skip

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,10 +23,11 @@ from luthier.durable import write_whole
 from luthier.errors import DataError, SettingError, did_you_mean
 from luthier.maths.scores import Array, Places, names_of
 
-_COLUMNS = ("row", "origin", "predicted", "confidence", "likely", "answer")
+_COLUMNS = ("row", "origin", "predicted", "confidence", "likely", "number", "answer")
 _LIKELY = 3  # classes named with their probabilities
 _UNANSWERED = ("", "?", "-")
 _FORMULA = ("=", "+", "-", "@")
+_NUMBERED = re.compile(r"(\d{1,9}) of (\d{1,7})")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,6 +103,7 @@ def write_queue(
     said: Places,
     classes: Sequence[Any] | None = None,
     origins: Sequence[str] | None = None,
+    contents: Sequence[str] | None = None,
 ) -> None:
     """Write rows for a person, in this order.
 
@@ -115,6 +118,8 @@ def write_queue(
         Columns of what is predicted.
     classes, origins
         Names of the columns and of the rows.
+    contents
+        What is in each row, such as its text; a column ``content`` where it is given.
 
     Raises
     ------
@@ -122,20 +127,23 @@ def write_queue(
         If there are not as many names as columns or rows.
     """
     names = names_of(classes, probabilities.shape[1])
-    if origins is not None and len(origins) != len(probabilities):
-        raise SettingError(f"{len(probabilities)} rows need {len(probabilities)} origins, got {len(origins)}")
+    for what, given in (("origins", origins), ("contents", contents)):
+        if given is not None and len(given) != len(probabilities):
+            raise SettingError(f"{len(probabilities)} rows need {len(probabilities)} {what}, got {len(given)}")
     text = io.StringIO(newline="")
     sheet = csv.writer(text)
-    sheet.writerow(_COLUMNS)
-    for row in rows.tolist():
+    sheet.writerow([*_COLUMNS[:2], *(["content"] if contents is not None else []), *_COLUMNS[2:]])
+    for number, row in enumerate(rows.tolist(), 1):
         likely = np.argsort(-probabilities[row], kind="stable")[:_LIKELY]
         sheet.writerow(
             [
                 row,
                 _harmless(origins[row] if origins is not None else f"row {row}"),
+                *([_harmless(contents[row])] if contents is not None else []),
                 _harmless(names[said[row]]),
                 f"{probabilities[row, said[row]]:.4f}",
                 _harmless(" | ".join(f"{names[place]} {probabilities[row, place]:.1%}" for place in likely)),
+                f"{number} of {len(rows)}",  # so that lines that are deleted later can be told
                 "",
             ]
         )
@@ -164,7 +172,8 @@ def read_answers(
     origins
         Names of all rows that the queue was written for; lines that name another are left out.
     rows : (k,) int array-like, optional
-        Which were written; those that are not in the file any more are told.
+        Which were written; those that are not in the file any more are told. Without it they are told by the numbers
+        in the file.
 
     Returns
     -------
@@ -180,7 +189,12 @@ def read_answers(
     found: dict[int, tuple[int, int]] = {}  # row to class and line
     problems: list[str] = []
     unanswered, twice, seen = 0, set(), set()
+    numbers, totals = set(), set()
     for line, cells in _lines(Path(path)):
+        numbered = _NUMBERED.fullmatch(cells.get("number", "").strip())
+        if numbered:
+            numbers.add(int(numbered[1]))
+            totals.add(int(numbered[2]))
         answer = cells["answer"].strip()
         row, problem = _row(cells, origins)
         seen.add(row)
@@ -199,7 +213,9 @@ def read_answers(
         else:
             found[row] = (place, line)
     if rows is not None:
-        problems += _gone(set(np.asarray(rows).tolist()) - seen)
+        problems += _gone("rows", set(np.asarray(rows).tolist()) - seen)
+    elif len(totals) == 1:  # more than one: several queues were pasted together
+        problems += _gone("lines", set(range(1, totals.pop() + 1)) - numbers)
     kept = sorted(set(found) - twice)
     places = np.array([found[row][0] for row in kept], np.int64)
     return Answers(np.array(kept, np.int64), places, _array(named)[places], unanswered, tuple(problems))
@@ -212,9 +228,9 @@ def _spellings(names: Sequence[Any]) -> dict[str, int]:
     return alike | {str(name).strip(): place for place, name in enumerate(names)}
 
 
-def _gone(rows: set[int]) -> list[str]:
-    listed = ", ".join(map(str, sorted(rows)[:5])) + (", ..." if len(rows) > 5 else "")
-    return [f"{len(rows)} rows of the queue are not in the file: {listed}"] if rows else []
+def _gone(what: str, numbers: set[int]) -> list[str]:
+    listed = ", ".join(map(str, sorted(numbers)[:5])) + (", ..." if len(numbers) > 5 else "")
+    return [f"{len(numbers)} {what} of the queue are not in the file: {listed}"] if numbers else []
 
 
 def _lines(path: Path) -> Iterable[tuple[int, Mapping[str, str]]]:

@@ -23,7 +23,7 @@ from luthier.maths.scores import Array, Places, places_of, probabilities_of, sha
 
 Rule = Callable[[Array, Array], float]  # confidence and price of keeping, both (k,), to a threshold
 _FOLDS = 5
-_FEWEST = 10  # rows
+FEWEST = 10  # rows that a threshold is chosen by
 _NORMAL = 1.96  # standard errors of 95 %
 _ALWAYS = float(np.nextafter(1.0, 2.0))
 
@@ -95,9 +95,10 @@ class Review:
         SettingError
             If a price is negative or not a number, or the data are wrong.
         """
-        if not (np.isfinite(look) and look >= 0):
-            raise SettingError(f"the price of a look is a number of at least 0, got {look!r}")
-        return _judged(probabilities, truth, error, look, lambda sure, paid: _cheapest(sure, paid, look))
+        table, places = _checked(probabilities, truth)
+        prices = prices_of(error, table.shape[1])
+        said, sure = decided(table, prices)
+        return cheapest(sure, prices[places, said], said != places, prices=prices, look=look)
 
     @classmethod
     def at_rate(cls, probabilities: ArrayLike, truth: ArrayLike, *, rate: float) -> Review:
@@ -115,9 +116,10 @@ class Review:
         SettingError
             If the rate is no share, or the data are wrong.
         """
-        if not 0 <= rate <= 1:
-            raise SettingError(f"a review rate is a share from 0 to 1, got {rate!r}")
-        return _judged(probabilities, truth, 1.0, 0.0, lambda sure, _: _ranked(sure, rate))
+        table, places = _checked(probabilities, truth)
+        prices = prices_of(1.0, table.shape[1])
+        said, sure = decided(table, prices)
+        return at_rate(sure, said != places, prices=prices, rate=rate)
 
     def looks(self, probabilities: ArrayLike) -> NDArray[np.bool_]:
         """Tell at which rows a person looks, (n,), of calibrated probabilities (n, C)."""
@@ -134,6 +136,7 @@ class Review:
         *,
         classes: Sequence[Any] | None = None,
         origins: Sequence[str] | None = None,
+        contents: Sequence[str] | None = None,
     ) -> int:
         """Write the rows that a person looks at as a CSV file, the least sure first, with a column for the answers.
 
@@ -145,6 +148,8 @@ class Review:
             Calibrated, of new rows.
         classes, origins
             Names of the columns and of the rows.
+        contents
+            What is in each row, such as its text, for the person; left out if not given.
 
         Returns
         -------
@@ -155,7 +160,7 @@ class Review:
         said, confidence = decided(table, self.prices)
         rows = np.flatnonzero(confidence < self.threshold)
         rows = rows[np.argsort(confidence[rows], kind="stable")]
-        write_queue(path, table, rows=rows, said=said, classes=classes, origins=origins)
+        write_queue(path, table, rows=rows, said=said, classes=classes, origins=origins, contents=contents)
         return len(rows)
 
     def __str__(self) -> str:
@@ -188,27 +193,61 @@ def decided(probabilities: Array, prices: Array) -> tuple[Places, Array]:
     return expected.argmin(1), 1.0 - expected.min(1) / prices.max()
 
 
-def _judged(probabilities: ArrayLike, truth: ArrayLike, error: ArrayLike, look: float, rule: Rule) -> Review:
-    """The rule's threshold on all rows; what to expect from thresholds on four fifths, at the other fifth."""
+def cheapest(sure: Array, paid: Array, wrong: NDArray[np.bool_], *, prices: Array, look: float) -> Review:
+    """Return the review with the least cost on validation rows.
+
+    Parameters
+    ----------
+    sure, paid, wrong : (n,) arrays
+        How sure each prediction is, what keeping it costs, and whether it is wrong.
+    prices : (C, C) float array
+        Of errors.
+    look
+        Price of a look.
+
+    Raises
+    ------
+    SettingError
+        If the price of a look is no number of at least 0, or there are too few rows.
+    """
+    if not (np.isfinite(look) and look >= 0):
+        raise SettingError(f"the price of a look is a number of at least 0, got {look!r}")
+    return _judged(sure, paid, wrong, prices, look, lambda sure, paid: _cheapest(sure, paid, look))
+
+
+def at_rate(sure: Array, wrong: NDArray[np.bool_], *, prices: Array, rate: float) -> Review:
+    """Return the review of a share of the rows; `sure`, `wrong` and `prices` as for `cheapest`, every price 1.
+
+    Raises
+    ------
+    SettingError
+        If the rate is no share, or there are too few rows.
+    """
+    if not 0 <= rate <= 1:
+        raise SettingError(f"a review rate is a share from 0 to 1, got {rate!r}")
+    return _judged(sure, wrong.astype(np.float64), wrong, prices, 0.0, lambda sure, _: _ranked(sure, rate))
+
+
+def _checked(probabilities: ArrayLike, truth: ArrayLike) -> tuple[Array, Places]:
     table = probabilities_of(probabilities)
-    places = places_of(truth, table.shape[1], rows=len(table))
-    if len(table) < _FEWEST:
-        raise SettingError(f"a threshold needs {_FEWEST} validation rows at least, got {len(table)}")
-    prices = _prices(error, table.shape[1])
-    said, sure = decided(table, prices)
-    paid = prices[places, said]
+    return table, places_of(truth, table.shape[1], rows=len(table))
+
+
+def _judged(sure: Array, paid: Array, wrong: NDArray[np.bool_], prices: Array, look: float, rule: Rule) -> Review:
+    """The rule's threshold on all rows; what to expect from thresholds on four fifths, at the other fifth."""
+    if len(sure) < FEWEST:
+        raise SettingError(f"a threshold needs {FEWEST} validation rows at least, got {len(sure)}")
     fold = np.argsort(np.argsort(sure, kind="stable")) % _FOLDS  # each with the same spread of confidence
-    looked = np.zeros(len(table), bool)
+    looked = np.zeros(len(sure), bool)
     for part in range(_FOLDS):
         looked[fold == part] = sure[fold == part] < rule(sure[fold != part], paid[fold != part])
     cost = np.where(looked, look, paid)
     spread = _NORMAL * float(cost.std()) / np.sqrt(len(cost))
     mean = float(cost.mean())
-    kept = ~looked
     return Review(
         threshold=rule(sure, paid),
         rate=_share(looked.sum(), len(looked)),
-        error=_share((said != places)[kept].sum(), kept.sum()),
+        error=_share(wrong[~looked].sum(), (~looked).sum()),
         cost=Estimate(mean, max(0.0, mean - spread), mean + spread),
         cost_kept=float(paid.mean()), cost_looked=float(look), prices=prices, look=float(look),
     )  # fmt: skip
@@ -219,7 +258,14 @@ def _share(hits: int, rows: int) -> Estimate:
     return Estimate(float(hits / rows) if rows else float("nan"), float(low[0]), float(high[0]))
 
 
-def _prices(error: ArrayLike, count: int) -> Array:
+def prices_of(error: ArrayLike, count: int) -> Array:
+    """Return the price of saying each class where each is true, (C, C), of one price, (C,) by true class, or a table.
+
+    Raises
+    ------
+    SettingError
+        If a price is negative or not a number, or the shape fits none of these.
+    """
     given = np.asarray(error, dtype=np.float64)
     if not (np.isfinite(given).all() and (given >= 0).all()) or given.shape not in ((), (count,), (count, count)):
         raise SettingError(

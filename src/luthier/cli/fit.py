@@ -11,13 +11,15 @@ import click
 
 from luthier.cli.app import BEGUN
 from luthier.cli.drive import RESUMED, _recorded
-from luthier.cli.options import budget_of, record_in, workers_of
+from luthier.cli.options import budget_of, record_in, review_options, workers_of
 
 _EXAMPLES = """\b
 For example:
   luthier fit photos/ --budget 30m            (a folder for each class)
   luthier fit houses.csv --target price --metric mae
-  luthier fit reviews.jsonl --budget 1h --ensemble --onnx"""
+  luthier fit reviews.jsonl --budget 1h --ensemble --onnx
+  luthier fit photos/ --error-cost 5          (a person looks where that is cheaper)
+  luthier fit photos/ --answers queue.csv new_photos/"""
 
 
 @click.command("fit", epilog=_EXAMPLES, short_help="From a data set to a tuned, tested network.")
@@ -37,7 +39,9 @@ For example:
     "--budget", metavar="TOTAL", multiple=True,
     help="What to spend on the whole job, such as 20m or 50 (trials); several: the first ends it.  [default: 20m]",
 )  # fmt: skip
-@click.option("--dir", "dir", metavar="DIR", help="Where everything is kept.  [default: runs/NAME]")
+@click.option(
+    "--dir", "dir", metavar="DIR", help="Where everything is kept.  [default: runs/NAME; with answers runs/NAME-QUEUE]"
+)
 @click.option("--name", help="A name for people.")
 @click.option("--workers", default="auto", show_default=True, help="Worker processes; 0 runs in this process.")
 @click.option("--metric", help="To tune: acc, balanced_acc, f1, auc, log_loss; r2, mae, rmse; token_acc, exact_match.")
@@ -54,6 +58,11 @@ For example:
 )  # fmt: skip
 @click.option("--ensemble", is_flag=True, help="Mix the best networks.")
 @click.option("--calibrate/--no-calibrate", default=True, show_default=True, help="Make probabilities right.")
+@review_options
+@click.option(
+    "--answers", metavar="QUEUE NEW_DATA", type=(str, str), multiple=True,
+    help="Train on what a person has answered in a queue of luthier predict, of that data too; several are possible.",
+)  # fmt: skip
 @click.option("--onnx", is_flag=True, help="Also write model.onnx.")
 @click.option(
     "--view", type=click.Choice(["auto", "live", "plain", "none"]), default="auto", show_default=True,
@@ -69,7 +78,8 @@ def command(context: click.Context, /, data: str, onnx: bool, **given: Any) -> N
     """
     from luthier.data import read
 
-    directory = Path(given["dir"] or Path("runs") / (Path(data).resolve().stem or "data"))
+    name = "-".join([Path(data).resolve().stem or "data", *(Path(queue).stem for queue, _ in given["answers"])])
+    directory = Path(given["dir"] or Path("runs") / name)
     wishes = _wishes(context, given, directory, onnx=onnx)
     dataset = read(data, task=given["task"], target=given["target"], goal=given["goal"])
     with _recorded(context):
@@ -78,13 +88,15 @@ def command(context: click.Context, /, data: str, onnx: bool, **given: Any) -> N
 
 def _wishes(context: click.Context, given: dict[str, Any], directory: Path, *, onnx: bool) -> Any:
     """Check what is asked for, before any data is read (Any: no luthier.estimators up here)."""
+    from luthier.estimators.reviewing import Asked
     from luthier.estimators.wishes import Wishes
 
+    review = Asked.of(**{name: given[name] for name in ("error_cost", "look_cost", "review_rate")})
     wishes = Wishes(
         budget=_budget(context, given, directory), metric=given["metric"], epochs=given["epochs"], seed=given["seed"],
         workers=workers_of(given["workers"]), search="staged" if given["staged"] else given["search"],
         folds=given["folds"], mode=given["mode"], ensemble=given["ensemble"], calibrate=given["calibrate"],
-        view=given["view"], name=given["name"], onnx=onnx,
+        review=review, view=given["view"], name=given["name"], onnx=onnx,
     )  # fmt: skip
     if given["goal"] != "auto":
         wishes.check(given["goal"])
@@ -94,10 +106,12 @@ def _wishes(context: click.Context, given: dict[str, Any], directory: Path, *, o
 def _job(context: click.Context, dataset: Any, wishes: Any, directory: Path, *, data: str) -> None:
     """Do the job and print what came of it."""
     from luthier.estimators import fit as _  # noqa: F401 - says what to install, if PyTorch is not there
+    from luthier.estimators.answered import with_answers
     from luthier.estimators.fitting import run_job
     from luthier.estimators.summary import short
     from luthier.estimators.wishes import Interrupted
 
+    dataset = with_answers(dataset, dict(context.params["answers"]))
     again = shlex.join(_words(context, data, directory))
     try:
         fitted = run_job(dataset, wishes, directory=directory, again=again, begun=context.meta[BEGUN])
@@ -122,6 +136,8 @@ def _words(context: click.Context, data: str, directory: Path) -> list[str]:
         value = context.params[name]
         if option.is_flag:
             words.append((option.opts if value else option.secondary_opts)[0])
+        elif option.multiple:
+            words += [word for each in value for word in (option.opts[0], *map(str, each))]
         else:
             words += [option.opts[0], str(value)]
     return words

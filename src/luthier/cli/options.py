@@ -98,6 +98,26 @@ def as_space(given: Any, where: str) -> Space | None:
     raise SettingError(f"'space' in {where} is a luthier.Space or a dict of parameters, got {type(given).__name__}")
 
 
+def review_options(command: Any) -> Any:
+    """Add the options by which it is chosen what a person looks at."""
+    options = (
+        click.option(
+            "--error-cost", metavar="PRICE", type=float,
+            help="Price of a wrong prediction: chooses, with --look-cost, which ones a person looks at.",
+        ),
+        click.option(
+            "--look-cost", metavar="PRICE", type=float, help="Price of a person's look, in the same unit.  [default: 1]"
+        ),
+        click.option(
+            "--review-rate", metavar="SHARE", type=float,
+            help="Instead of prices: the share that a person can look at, such as 0.1.",
+        ),
+    )  # fmt: skip
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
 def budget_of(given: Iterable[Any]) -> Any:
     """Read the budgets of ``--budget`` in the form that `luthier.tune` takes."""
     totals = list(given)

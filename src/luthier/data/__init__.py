@@ -3,6 +3,7 @@
 from luthier.data.arrays import from_arrays
 from luthier.data.checks import Finding
 from luthier.data.dataset import GOALS, PARTS, TASKS, Dataset
+from luthier.data.joined import join
 from luthier.data.look import Look, look
 from luthier.data.read import read
 from luthier.data.split import Split, folds, split
@@ -17,6 +18,7 @@ __all__ = [
     "Split",
     "folds",
     "from_arrays",
+    "join",
     "look",
     "read",
     "split",

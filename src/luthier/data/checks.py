@@ -179,7 +179,7 @@ def _parts(dataset: Dataset) -> Iterator[Finding]:
     if dataset.classes is None or dataset.given is None:
         return
     labels = dataset.labels()
-    learned = set(labels[dataset.given == "train"].tolist())
+    learned = set(labels[(dataset.given == "train") | (dataset.given == "")].tolist())
     unknown = np.flatnonzero(~np.isin(labels, list(learned)))
     if len(unknown):
         names = sorted({str(dataset.classes[labels[row]]) for row in unknown})

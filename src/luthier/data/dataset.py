@@ -46,7 +46,8 @@ class Dataset:
     rate : int or None
         Samples a second of audio.
     given : (n,) array of str or None
-        The split that the data brought along: ``"train"``, ``"valid"`` or ``"test"`` for each row.
+        The split that the data brought along: ``"train"``, ``"valid"`` or ``"test"`` for each row; ``""`` leaves a row
+        to `split`, and those of ``"train"`` are then for training only.
     notes : tuple of str
         What was done to the data and has to be told, in plain sentences.
     source : str

@@ -143,7 +143,10 @@ def _facts(dataset: Dataset) -> list[tuple[str, str]]:
     if dataset.given is not None:
         parts, counts = np.unique(dataset.given, return_counts=True)
         shown = dict(zip(parts.tolist(), counts.tolist(), strict=True))
-        rows += f" ({', '.join(f'{p} {shown[p]:,}' for p in ('train', 'valid', 'test') if p in shown)})"
+        kinds = ("train", "valid", "test") if "" not in shown else ("valid", "test")
+        said = [f"{part} {shown[part]:,}" for part in kinds if part in shown]
+        said += [f"{shown['train']:,} to train on only"] if "" in shown and "train" in shown else []
+        rows += f" ({', '.join(said)})" if said else ""
     facts = [("rows", rows), ("inputs", _inputs(dataset))]
     if dataset.task == "tabular":
         missing = _missing(dataset)

@@ -51,8 +51,8 @@ def split(
     Every class is split alike, to within one example where nothing has to stay together (a regression by tenths of its
     targets). Rows with the very same inputs stay together, and so do the rows of a group; but where more than 30% of
     the rows of a table repeat others because there are few combinations of values, these are no copies, and part. A
-    split that the data brought along is kept; what it lacks is taken from its training rows. A class of one example is
-    trained on.
+    split that the data brought along is kept; what it lacks is taken from its training rows, or from those that it says
+    nothing about, if there are any. A class of one example is trained on.
 
     Parameters
     ----------
@@ -81,19 +81,20 @@ def split(
     (70, 15, 15)
     """
     wanted = _checked(shares)
-    given, open_rows, notes = _from_given(dataset, wanted)
+    given, open_rows, settled, notes = _from_given(dataset, wanted)
     left = {part: share for part, share in wanted.items() if not len(given[part])}
     if left:
         units, note = together(dataset, groups)
         notes += note
         _check_enough(dataset, len(np.unique(units[open_rows])), left)
-        rng = np.random.default_rng((seed, len(dataset)))
+        rng = np.random.default_rng((seed, len(dataset) - len(settled)))
         weights = np.array([1.0 - sum(left.values()), *left.values()])
         parts = _assigned(_strata(dataset)[open_rows], units[open_rows], weights, rng, train=True)
         for number, part in enumerate(("train", *left)):
             given[part] = open_rows[parts == number]
     else:
         given["train"] = open_rows
+    given["train"] = np.concatenate([given["train"], settled])
     notes += _thin(dataset, given)
     rows = {part: np.sort(given[part]) for part in PARTS}
     return Split(rows["train"], rows["valid"], rows["test"], notes)
@@ -145,11 +146,12 @@ def _checked(shares: Mapping[str, float] | None) -> dict[str, float]:
     return {part: share for part, share in wanted.items() if share > 0.0}
 
 
-def _from_given(dataset: Dataset, wanted: Mapping[str, float]) -> tuple[dict[str, Rows], Rows, tuple[str, ...]]:
-    """The parts that came along, the rows that are still open, and what has to be told."""
-    given: dict[str, Rows] = {part: np.empty(0, np.intp) for part in PARTS}
+def _from_given(dataset: Dataset, wanted: Mapping[str, float]) -> tuple[dict[str, Rows], Rows, Rows, tuple[str, ...]]:
+    """The parts that came along, the rows that are still open, those for training only, and what has to be told."""
+    none = np.empty(0, np.intp)
+    given: dict[str, Rows] = dict.fromkeys(PARTS, none)
     if dataset.given is None:
-        return given, np.arange(len(dataset)), ()
+        return given, np.arange(len(dataset)), none, ()
     for part in ("valid", "test"):
         given[part] = np.flatnonzero(dataset.given == part)
     there = [part for part in ("valid", "test") if len(given[part])]
@@ -157,7 +159,8 @@ def _from_given(dataset: Dataset, wanted: Mapping[str, float]) -> tuple[dict[str
     lacking = [part for part in wanted if part not in there]
     if there and lacking:
         notes.append(f"the {' and '.join(lacking)} set is taken from the training rows")
-    return given, np.flatnonzero(dataset.given == "train"), tuple(notes)
+    train, unsaid = np.flatnonzero(dataset.given == "train"), np.flatnonzero(dataset.given == "")
+    return given, *((unsaid, train) if len(unsaid) else (train, none)), tuple(notes)
 
 
 def together(dataset: Dataset, groups: Sequence[Any] | None = None) -> tuple[Rows, tuple[str, ...]]:

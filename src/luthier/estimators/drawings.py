@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from luthier.estimators.job import Fitted
+from luthier.estimators.review_summary import judged
 from luthier.estimators.targets import ClassTargets, NumberTargets
 from luthier.trial import Trial
 
@@ -89,6 +90,8 @@ def _figures(fitted: Fitted) -> Any:
         where = "held-out rows" if name == "test" else "validation rows"
         yield "confusion_matrix", confusion_matrix(y, said, classes=labels, title=f"Confusion, {where}")
         yield "reliability", reliability(outputs, y, title=f"Reliability, {where}")
+        if fitted.asked is not None:
+            yield "review_curve", _review(fitted)
         if (said != y).any() and fitted.model.task != "tabular":  # the summary lists those of tables
             yield "mistakes", _mistakes(fitted, data, outputs, y, labels)
     elif isinstance(fitted.model.targets, NumberTargets) and outputs is not None:
@@ -99,6 +102,16 @@ def _curves(trial: Trial, metric: str) -> list[dict[str, float]]:
     """Losses and the metric of each epoch."""
     wanted = (*_CURVES, metric)
     return [{name: found[name] for name in wanted if name in found} for _, found in trial.curve]
+
+
+def _review(fitted: Fitted) -> Any:
+    from luthier.pictures import review_curve
+
+    found, asked, review = judged(fitted), fitted.asked, fitted.model.review
+    assert found is not None
+    assert asked is not None
+    assert review is not None
+    return review_curve(*found, error=asked.error_cost, look=asked.look_cost, threshold=review.threshold)
 
 
 def _mistakes(fitted: Fitted, data: Any, outputs: Any, y: Any, labels: list[str]) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,9 @@ import numpy as np
 from luthier.data import Dataset, from_arrays, read
 from luthier.data.dataset import GOALS
 from luthier.errors import SettingError
+from luthier.estimators.answered import with_answers
 from luthier.estimators.job import Fitted, Job
+from luthier.estimators.reviewing import Asked
 from luthier.estimators.summary import short, summary, write_summary
 from luthier.estimators.wishes import Wishes
 
@@ -35,6 +37,10 @@ def fit(
     calibrate: bool = True,
     ensemble: bool = False,
     test: bool = True,
+    error_cost: float | None = None,
+    look_cost: float | None = None,
+    review_rate: float | None = None,
+    answers: Mapping[Any, Any] | None = None,
     rate: int | None = None,
     workers: Any = "auto",
     dir: str | os.PathLike[str] | None = None,
@@ -75,6 +81,14 @@ def fit(
         Mix the best networks.
     test
         Hold rows out for one test at the end; those of a given test part, or 15 %.
+    error_cost, look_cost
+        Prices of an error and, in the same unit, of a person's look (1 if not given): chooses which predictions of the
+        model a person looks at, ``net.model_.review`` (`luthier.classifiers.Review`).
+    review_rate
+        Chooses it by the share of the rows that a person can look at, instead.
+    answers
+        Filled queues (`SavedModel.queue`) to the data that each was written for, a path or inputs in memory: what was
+        answered is trained on, and nothing is measured by it.
     rate
         Samples a second, of waves in memory.
     workers, view
@@ -109,13 +123,14 @@ def fit(
     begun = time.monotonic()
     from luthier.estimators.net import NetClassifier, NetRegressor, NetTranslator
 
+    review = Asked.of(error_cost=error_cost, look_cost=look_cost, review_rate=review_rate)
     wishes = Wishes(
         budget=budget, metric=metric, epochs=epochs, seed=seed, workers=workers, search=search, folds=folds,
-        mode=mode, ensemble=ensemble, calibrate=calibrate, test=test, view=view,
+        mode=mode, ensemble=ensemble, calibrate=calibrate, review=review, test=test, view=view,
     )  # fmt: skip
     if goal in GOALS:
         wishes.check(goal)
-    dataset = dataset_of(x, y, task=task, target=target, goal=goal, rate=rate)
+    dataset = with_answers(dataset_of(x, y, task=task, target=target, goal=goal, rate=rate), answers or {})
     directory = None if dir is None else Path(dir)
     fitted = run_job(dataset, wishes, directory=directory, begun=begun)
     kind = {"classes": NetClassifier, "number": NetRegressor}.get(str(dataset.goal), NetTranslator)

@@ -21,6 +21,7 @@ import numpy as np
 import torch
 
 from luthier.budget import Budget
+from luthier.classifiers import TrackRecord
 from luthier.data.split import together
 from luthier.errors import SettingError
 from luthier.estimators import finalists
@@ -30,6 +31,7 @@ from luthier.estimators.held_out import Result, assess, tested, write_down
 from luthier.estimators.metric_names import final_metric
 from luthier.estimators.objective import Training
 from luthier.estimators.prepared import Prepared, fingerprint, prepare
+from luthier.estimators.reviewing import Asked, review_state
 from luthier.estimators.saved import SavedModel, load, recipe_constants, tempered
 from luthier.estimators.sizes import Sizes, Timed, epoch_seconds, fit_sizes, suited
 from luthier.estimators.wishes import Interrupted, Wishes
@@ -64,6 +66,8 @@ class Fitted:
         `luthier.estimators.held_out.Result`.
     outputs : dict
         Of the model, by ``"valid"`` and ``"test"``; for pictures.
+    asked : Asked or None
+        By what the model's review was chosen.
     notes : list of str
         What has to be told.
     seconds : float
@@ -77,6 +81,7 @@ class Fitted:
     valid: Result
     test: dict[str, Any] | None = None
     outputs: dict[str, Any] = field(default_factory=dict)
+    asked: Asked | None = None
     notes: list[str] = field(default_factory=list)
     seconds: float = 0.0
     directory: Path | None = None
@@ -135,6 +140,8 @@ class Job:
             self._dataset, metric=wishes.metric, seed=int(there.get("seed", wishes.seed)), test=wishes.test,
             looking=wishes.look, seconds=self._remembered_s(there), say=self._say,
         )  # fmt: skip
+        if wishes.review is not None:
+            wishes.review.check(len(prepared.rows["valid"]))
         if math.isfinite(self._budget.seconds):
             from luthier.estimators.drawings import end_seconds
 
@@ -176,8 +183,11 @@ class Job:
                     "another dir, or leave it out"
                 )
         self._say(f"going on with the job in {self._directory}")
-        if there["budget"] != _plain(self._budget):
-            write_json(path, {**there, "budget": _plain(self._budget)})  # the latest total is the one to go on with
+        review = self._wishes.review or (Asked(**there["review"]) if there.get("review") else None)
+        self._wishes = replace(self._wishes, review=review)
+        latest = {"budget": _plain(self._budget), "review": None if review is None else review.state()}
+        if any(there.get(name) != value for name, value in latest.items()):
+            write_json(path, {**there, **latest})  # the latest is what to go on with
         kept = {name: said[name] for name in ("metric", "folds", "mode", "test", "look")}
         self._wishes = replace(self._wishes, **kept, seed=there["seed"])
         self._wishes.check(self._dataset.goal)
@@ -203,7 +213,7 @@ class Job:
             write_json(self._directory / "job.json", {
                 "format": FORMAT, "data": fingerprint(self._dataset), "source": self._dataset.source,
                 "task": prepared.dataset.task, "seed": wishes.seed, "budget_s": _finite(self._budget.seconds),
-                "budget": _plain(self._budget),
+                "budget": _plain(self._budget), "review": None if wishes.review is None else wishes.review.state(),
                 "wishes": {n: getattr(wishes, n) for n in ("metric", "epochs", "folds", "mode", "test", "look")},
                 "sizes": {**asdict(sizes), "tuning_s": _finite(sizes.tuning_s)},
             })  # fmt: skip
@@ -328,10 +338,10 @@ class Job:
             model, scores, prepared.part("valid"), prepared.rows["valid"], metric=final_metric(prepared.metric.name)
         )
         fitted = Fitted(model, study, prepared, sizes, valid, directory=self._directory)
-        fitted.model = self._final(chosen, training, fitted, temperature)
         fitted.outputs["valid"] = scores
         if prepared.targets.classes and temperature != 1.0:
             fitted.outputs["calibrated"] = tempered(scores, temperature)
+        fitted.model = self._final(chosen, training, fitted, temperature)
         self._test(fitted)
         return fitted
 
@@ -343,6 +353,10 @@ class Job:
             there = load(place)
             if there.facts.get("chosen") == facts["chosen"]:
                 self._say(f"the model of {chosen.title} is there")
+                before = review_state(there.review)
+                self._review(there, fitted)
+                if review_state(there.review) != before:  # other prices are given now
+                    there.save(place)
                 return there
         outside = time.monotonic() - self._begun - self._searched_s
         left = self._budget.seconds - outside - fitted.study.spent.seconds - self._end_s  # of all runs
@@ -359,9 +373,20 @@ class Job:
         model: SavedModel = retrained
         model.temperature = temperature
         model.facts = {**facts, "retrained": not why}
+        self._review(model, fitted)
         if place is not None:
             model.save(place)
         return model
+
+    def _review(self, model: SavedModel, fitted: Fitted) -> None:
+        """Give a classifier its track record on the validation rows, and the review that is asked for."""
+        if model.targets.classes is None:
+            return
+        outputs = fitted.outputs.get("calibrated", fitted.outputs["valid"])
+        model.track = TrackRecord.of(outputs, fitted.prepared.parts.valid[1].numpy())
+        fitted.asked = self._wishes.review
+        if fitted.asked is not None:
+            model.review = fitted.asked.choose(model.track)
 
     def _facts(self, chosen: Any, fitted: Fitted, temperature: float) -> dict[str, Any]:
         prepared = fitted.prepared

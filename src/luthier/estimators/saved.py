@@ -18,12 +18,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import luthier
+from luthier.classifiers import Review, TrackRecord
 from luthier.data import Dataset, from_arrays, read
 from luthier.durable import write_whole
 from luthier.errors import DataError, SettingError
 from luthier.estimators.encoders import Encoder, encoder_of
 from luthier.estimators.files import read_json, read_tensors, write_json
 from luthier.estimators.network import Network, network_of
+from luthier.estimators.reviewing import Asked, review_of, review_state, write_review
 from luthier.estimators.targets import ClassTargets, Targets, TextTargets, targets_of
 from luthier.recipes import recipe
 
@@ -54,6 +56,10 @@ class SavedModel:
         What is known about the model, plain values: the metric, its results, the trial it comes from, versions.
     device : str
         Where it predicts.
+    track : TrackRecord or None
+        How the network of the search did on the validation rows, of a classifier: what a review is chosen by.
+    review : Review or None
+        Which predictions a person looks at, if that was asked for.
     """
 
     task: str
@@ -66,6 +72,8 @@ class SavedModel:
     temperature: float = 1.0
     facts: dict[str, Any] = field(default_factory=dict)
     device: str = "cpu"
+    track: TrackRecord | None = None
+    review: Review | None = None
 
     # -- predicting --------------------------------------------------------------------------------------------------
 
@@ -104,6 +112,57 @@ class SavedModel:
         if self.classes is None:
             raise SettingError("only a classifier has probabilities: use predict")
         return self.outputs(self.encoder.encode(self.dataset(x)))  # type: ignore[no-any-return]
+
+    def reviewing(
+        self, *, error_cost: float | None = None, look_cost: float | None = None, review_rate: float | None = None
+    ) -> SavedModel:
+        """Return the same model with another choice of what a person looks at.
+
+        Parameters
+        ----------
+        error_cost, look_cost
+            Prices of an error and of a person's look; a look costs 1 if only the first is given.
+        review_rate
+            Instead: the share of the rows that a person can look at.
+
+        Raises
+        ------
+        SettingError
+            If these do not fit, or the model has no track record: it is no classifier, or an older Luthier made it.
+        """
+        asked = Asked.of(error_cost=error_cost, look_cost=look_cost, review_rate=review_rate)
+        if asked is None:
+            raise SettingError("say by what a person's looks are chosen: error_cost and look_cost, or review_rate")
+        if self.track is None:
+            why = "it is no classifier" if self.classes is None else "fit it again: its maker kept none"
+            raise SettingError(f"the model has no track record to choose by: {why}")
+        asked.check(len(self.track))
+        return replace(self, review=asked.choose(self.track))
+
+    def queue(self, path: str | os.PathLike[str], x: Any) -> int:
+        """Write the rows that a person is to look at as a CSV file, the least sure first.
+
+        Fill its column ``answer``, and give it to `luthier.fit` as ``answers={path: x}``.
+
+        Parameters
+        ----------
+        path
+            A file there is replaced, whole or not at all.
+        x
+            As for `predict`.
+
+        Returns
+        -------
+        int
+            How many rows were written.
+
+        Raises
+        ------
+        SettingError
+            If the model has no review: see `reviewing`.
+        """
+        dataset = self.dataset(x)
+        return write_review(self, path, dataset, self.outputs(self.encoder.encode(dataset)))
 
     def dataset(self, x: Any) -> Dataset:
         """Read raw inputs in the form that the model knows."""
@@ -155,6 +214,11 @@ class SavedModel:
         tensors: dict[str, Tensor] = {}
         for number, member in enumerate(self.members):
             tensors |= {f"{number}.{name}": value.cpu() for name, value in member.state_dict().items()}
+        if self.track is not None:
+            tensors |= {
+                "track.confidence": torch.from_numpy(self.track.confidence),
+                "track.right": torch.from_numpy(self.track.right),
+            }
         buffer = io.BytesIO()
         torch.save(tensors, buffer)
         data = buffer.getvalue()
@@ -171,7 +235,7 @@ class SavedModel:
             "format": FORMAT, "luthier": luthier.__version__, "torch": str(torch.__version__), "task": self.task,
             "members": [{"weight": w, "config": c} for w, c in zip(self.weights, self.configs, strict=True)],
             "temperature": self.temperature, "facts": self.facts, "form": dict(self.form),
-            "targets": self.targets.state(), "encoder": self.encoder.state(),
+            "targets": self.targets.state(), "encoder": self.encoder.state(), "review": review_state(self.review),
         }  # fmt: skip
 
     def export_onnx(self, path: str | os.PathLike[str]) -> Path:
@@ -234,8 +298,14 @@ def _made(said: Mapping[str, Any], tensors: Mapping[str, Tensor], device: str) -
     weights = [float(member["weight"]) for member in said["members"]]
     return SavedModel(
         said["task"], members, weights, configs, encoder, targets, said["form"], said["temperature"], said["facts"],
-        device,
+        device, _track(tensors, targets), review_of(said.get("review"), targets.classes),
     )  # fmt: skip
+
+
+def _track(tensors: Mapping[str, Tensor], targets: Targets) -> TrackRecord | None:
+    if "track.confidence" not in tensors or targets.classes is None:
+        return None
+    return TrackRecord(tensors["track.confidence"].numpy(), tensors["track.right"].numpy(), targets.classes)
 
 
 def recipe_constants(encoder: Encoder, targets: Targets) -> dict[str, Any]:

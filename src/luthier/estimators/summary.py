@@ -11,6 +11,7 @@ from luthier.durable import write_whole
 from luthier.errors import LuthierError
 from luthier.estimators.job import Fitted, remembered_budget
 from luthier.estimators.metric_names import WORDS, final_metric, shown
+from luthier.estimators.review_summary import review_line, review_section
 from luthier.estimators.targets import ClassTargets, TextTargets
 from luthier.trial import State, Trial
 from luthier.view.text import number_text
@@ -58,7 +59,8 @@ def summary(
     drawn = dict(pictures or {})
     parts = [
         [f"# {_title(fitted)}", "", *_short(fitted)], _data(fitted), _tried(fitted, drawn), _best(fitted),
-        _worth(fitted, drawn), _calibration(fitted, drawn), _mistakes(fitted, drawn), _use(fitted, directory, again),
+        _worth(fitted, drawn), _calibration(fitted, drawn), review_section(fitted, drawn), _mistakes(fitted, drawn),
+        _use(fitted, directory, again),
     ]  # fmt: skip
     return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
 
@@ -99,6 +101,7 @@ def _short(fitted: Fitted) -> list[str]:
             f"{shown(name, found_.metrics[name])}.** The configuration was chosen by these rows, so expect a little "
             "less on new data."
         )
+    lines += review_line(fitted)
     lines.append(f"{tried} configuration{'s were' if tried != 1 else ' was'} tried in {_spent(fitted)}.")
     return [line for line in lines if line]
 

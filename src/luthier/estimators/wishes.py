@@ -9,6 +9,7 @@ from typing import Any
 from luthier.budget import Budget
 from luthier.errors import MissingExtra, SettingError, did_you_mean
 from luthier.estimators.metric_names import check_metric, metric_of
+from luthier.estimators.reviewing import Asked
 from luthier.search import search_of
 from luthier.tune import slots_of
 from luthier.view.base import view_of
@@ -54,6 +55,8 @@ class Wishes:
         Mix the best networks instead of taking the best one.
     calibrate
         Fit a temperature, so that probabilities are right.
+    review
+        By what it is chosen which predictions a person looks at; None for no choice.
     test
         Hold rows out for one test at the end.
     onnx
@@ -81,6 +84,7 @@ class Wishes:
     mode: str = "caviar"
     ensemble: bool = False
     calibrate: bool = True
+    review: Asked | None = None
     test: bool = True
     onnx: bool = False
     look: bool = True
@@ -132,6 +136,11 @@ class Wishes:
             If there is no such metric for it, or it cannot be mixed or exported.
         """
         metric_of(self.metric, goal)
+        if self.review is not None and goal != "classes":
+            raise SettingError(
+                "only what a classifier says can be sorted by how sure it is: leave error_cost, look_cost and "
+                "review_rate out"
+            )
         if self.ensemble and goal is None:
             raise SettingError("texts that networks write cannot be mixed: leave ensemble out")
         if self.onnx and goal is None:

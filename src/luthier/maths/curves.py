@@ -211,7 +211,7 @@ class CurveModel:
 
     def shared(self, time: Array, other: Array) -> Array:
         """What the covariance over configurations is multiplied with, at times (n,) and (k,), as (n, k)."""
-        return self.s1 + self.s2 * decay(time, other, self.b) + self.s5 * np.outer(time, other)
+        return np.asarray(self.s1 + self.s2 * decay(time, other, self.b) + self.s5 * np.outer(time, other))
 
     def cross(self, coordinates: Array, effects: Array) -> tuple[Array, Array]:
         """Covariance over configurations, (k, u), between new ones and the trials; and minus its slope."""
