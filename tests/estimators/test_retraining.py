@@ -1,7 +1,5 @@
 """Retraining: the same to the bit after an interruption; checkpoints of something else are not used."""
 
-import time
-
 import pytest
 import torch
 
@@ -34,18 +32,17 @@ def test_an_interrupted_retraining_goes_on_to_the_bit(tmp_path):
 
 
 def test_where_the_time_is_short_the_schedule_ends_with_the_last_epoch_that_fits():
-    made, asked = plan(), []
+    made, asked, now = plan(), [], [0.0]
     rates = made.trainer._set_rates
 
-    def slow(steps):
-        time.sleep(0.1)
+    def watched(steps):
+        now[0] += 1.0  # an epoch has one step
         rates(steps)
         asked.append(made.trainer.optimizer.param_groups[0]["lr"])
 
-    made.trainer._set_rates = slow  # an epoch of one step: a tenth of a second
-    loop = Retraining(8, until=time.monotonic() + 0.45)
-    made.fit(None, run=loop)
-    assert 1 <= len(made.trainer.curve) == loop.epochs <= 4
+    made.trainer._set_rates = watched
+    made.fit(None, run=(loop := Retraining(8, until=4.5, clock=lambda: now[0])))
+    assert len(made.trainer.curve) == loop.epochs == 4
     assert asked[-1] < 0.5 * max(asked)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +27,15 @@ class Retraining:
     epochs
         After which it ends; the learning rate follows the schedule of the full training.
     until
-        By `time.monotonic`: where the epochs turn out not to fit, there are fewer, with a schedule that ends with them.
+        By the clock: where the epochs turn out not to fit, there are fewer, with a schedule that ends with them.
     directory
         Of the checkpoints; None keeps none.
     what
         What is trained, as plain values: checkpoints of something else are not used.
     every_s
         Seconds between two checkpoints.
+    clock
+        In seconds.
     """
 
     def __init__(
@@ -44,9 +46,10 @@ class Retraining:
         directory: Path | None = None,
         what: Mapping[str, Any] | None = None,
         every_s: float = _EVERY_S,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.epochs, self.directory, self.what, self._every_s = epochs, directory, dict(what or {}), every_s
-        self._until, self._shortened = until, 0
+        self._until, self._shortened, self._clock = until, 0, clock
         self._kept: dict[str, Any] = {}
         self._done = 0
 
@@ -64,18 +67,18 @@ class Retraining:
 
     def steps(self, n: int) -> Iterator[int]:
         """Count the epochs, and see after each how many more fit."""
-        written = begun = time.monotonic()
+        written = begun = self._clock()
         first = self._done
         while self._done < min(n, self.epochs):
             yield self._done
             self._done += 1
-            now = time.monotonic()
+            now = self._clock()
             epoch_s = max((now - begun) / (self._done - first), 1e-9)
             if now + epoch_s * (self.epochs - self._done) > self._until:
                 self._shorten(self._done + max(0, int((self._until - now) / epoch_s)))
             if self.directory is not None and now - written >= self._every_s:
                 self._write(self.directory)
-                written = time.monotonic()
+                written = self._clock()
 
     def report(self, metrics: Mapping[str, float]) -> None:
         """Look whether the loss is still finite.
