@@ -6,7 +6,7 @@
 The training function and the space are those of `examples/mnist_cnn.py`; each tool has two processes of one thread. Of
 the 5,000 images one fifth, another in each repeat, is held apart; the others are split 3,000 to 1,000 for training and
 validation. The best of many validation results on 1,000 images is flattered by chance, so the configuration that a tool
-chose is also trained anew, on all 4,000 images and with three seeds, and scored on those held apart.
+chose is also trained anew, on all 4,000 images and with some seeds (--scored), and scored on those held apart.
 
 A rival's time begins when it is imported and its processes stand; ours includes starting the workers. What a rival's
 trial has reported counts even if the trial was pruned or cut off at the end. The rivals' environment needs optuna,
@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-EPOCHS, PROCESSES, SCORED, FOLDS = 12, 2, 3, 5
+EPOCHS, PROCESSES, FOLDS = 12, 2, 5
 TOOLS = {
     "luthier": "Luthier",
     "random": "random search",
@@ -266,12 +266,13 @@ def run_one(tool: str, seed: int, seconds: float) -> dict[str, Any]:
     return run_optuna(seed, seconds) if tool == "optuna" else run_ray(seed, seconds)
 
 
-def held_apart(config: dict[str, Any], fold: int) -> list[float]:
+def held_apart(config: dict[str, Any], fold: int, seeds: int) -> list[float]:
     """Train a configuration anew on all but the images held apart; the last accuracy on those, for some seeds."""
     import torch
 
     module, found = example(fold, whole=True), []
-    for seed in range(SCORED):
+    torch.set_num_threads(PROCESSES)
+    for seed in range(seeds):
         torch.manual_seed(seed)
         curve: list[float] = []
         module.train(**config, run=Run(lambda step, acc, curve=curve: curve.append(acc)))
@@ -337,7 +338,8 @@ def compete(args: argparse.Namespace, done: list[dict[str, Any]]) -> None:
                 continue
             entry = {"tool": tool, "repeat": repeat, "asked_s": args.seconds, **found}
             entry["wall_s"] = round(time.monotonic() - begun, 1)
-            scores = child(sys.executable, ["--score", json.dumps(found["config"])], repeat, 3600)
+            scored = ["--scored", str(args.scored), "--score", json.dumps(found["config"])]
+            scores = child(sys.executable, scored, repeat, 3600)
             entry["apart"] = [] if scores is None else scores["apart"]
             print(f"  {json.dumps(entry)}", flush=True)
             done.append(entry)
@@ -373,6 +375,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=180.0)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--scored", type=int, default=3, help="seeds that a configuration is trained anew with")
     parser.add_argument("--tools", default=",".join(TOOLS))
     parser.add_argument("--rivals-python", default=sys.executable, help="an interpreter that has optuna and ray[tune]")
     parser.add_argument("--out", type=Path, help="add the runs to this file of JSON lines; runs there are not repeated")
@@ -383,7 +386,8 @@ def main() -> None:
     if args.one:
         print(json.dumps(run_one(args.one, args.seed, args.seconds)), flush=True)
     elif args.score:
-        print(json.dumps({"apart": held_apart(json.loads(args.score), int(os.environ["DEMO_FOLD"]))}), flush=True)
+        fold = int(os.environ["DEMO_FOLD"])
+        print(json.dumps({"apart": held_apart(json.loads(args.score), fold, args.scored)}), flush=True)
     else:
         done: list[dict[str, Any]] = []
         if args.out is not None and args.out.exists():
