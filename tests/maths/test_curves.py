@@ -52,7 +52,7 @@ def test_one_point_per_trial_at_the_end_is_an_ordinary_process():
     rng = np.random.default_rng(0)
     x, y = rng.random((9, 2)), rng.standard_normal(9)
     sh = shape()
-    theta = np.array([-0.5, 0.2, -1.0, -2.0, 0.3, -30.0, -30.0, -30.0, -30.0, -3.0, 0.0])  # s2 to s5 all but zero
+    theta = np.array([-0.5, 0.2, -1.0, -2.0, 0.3, -30.0, -30.0, -30.0, -3.0, 0.0])  # s2, s3, s4 all but zero
     told = Curves(x, 2.0 * x - 1.0, np.arange(9), np.ones(9))
     model = CurveModel(sh, theta, told, y)
     amplitudes = theta[2:4] + theta[4]  # there the effects are outside of the signal
@@ -73,13 +73,12 @@ def test_a_slice_is_the_dense_prediction(seed):
     new, time = rng.random((4, 2)), rng.uniform(0.05, 1.0)
     effects = 2.0 * new - 1.0
     cross = model.cross(new, effects)[0][:, told.trial] * (
-        model.s1 + model.s2 * decay(np.full(4, time), told.time, model.b) + model.s5 * time * told.time
+        model.s1 + model.s2 * decay(np.full(4, time), told.time, model.b)
     )
     mean, variance = model.slice(time).predict(new, effects)
     np.testing.assert_allclose(mean, model.mean + cross @ model.inverse @ (y - model.mean), rtol=1e-6, atol=1e-8)
     now = model.b / (2 * time + model.b)
-    signal = model.s1 + model.s2 * now + model.s5 * time**2
-    prior = (1.0 + (effects**2) @ model.amplitude) * signal + model.s3 * now + model.s4
+    prior = (1.0 + (effects**2) @ model.amplitude) * (model.s1 + model.s2 * now) + model.s3 * now + model.s4
     np.testing.assert_allclose(variance, prior - np.sum(cross @ model.inverse * cross, axis=1), rtol=1e-5, atol=1e-7)
 
 
