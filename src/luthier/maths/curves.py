@@ -2,12 +2,13 @@
 
 The loss of trial i at time t, its share of a full training, is modelled with the covariance::
 
-    k(x, x') [s1 + s2 c(t, t')] + [s3 c(t, t') + s4] (1 within one trial, else 0) + noise,
+    k(x, x') [s1 + s2 c(t, t') + s5 t t'] + [s3 c(t, t') + s4] (1 within one trial, else 0) + noise,
     c(t, t') = b / (t + t' + b)
 
 where k is the kernel over configurations of `luthier.maths.kernel` and c that of exponential decays (Swersky, Snoek and
 Adams 2014, "Freeze-thaw Bayesian optimization", equation 6 with alpha 1): s1 is where a configuration ends, s2 how its
-curve falls, s3 the trial's own bend, s4 its own offset. The mean is a constant, profiled out.
+curve falls, s5 a trend that early steps hardly show, s3 the trial's own bend, s4 its own offset. The mean is a
+constant, profiled out.
 """
 
 from __future__ import annotations
@@ -23,8 +24,9 @@ from luthier.maths.gp import Hyperprior, Shape
 from luthier.maths.kernel import Array, distance_tensor, matern, squared_distances
 from luthier.maths.quasi_newton import minimize
 
-SCALES = 6  # hyperparameters after lengthscales and amplitudes: s1, s2, s3, s4, noise, b
+SCALES = 7  # hyperparameters after lengthscales and amplitudes: s1, s2, s3, s4, s5, noise, b
 _JITTER = 1e-6
+_NONE = -20.0  # log of a scale that is not there
 _FLOOR = 1e-8  # share of the prior variance below which no prediction goes
 
 Rows = NDArray[np.intp]
@@ -55,12 +57,19 @@ class Curves:
         return np.searchsorted(self.trial, np.arange(len(self.coordinates))).astype(np.intp)
 
 
-def hyperprior(shape: Shape) -> Hyperprior:
+def hyperprior(shape: Shape, *, trend: bool = False) -> Hyperprior:
     """Return the priors of the log hyperparameters.
 
-    They come in the order lengthscales, amplitudes of the effects, s1, s2, s3, s4, noise, b. Lengthscales are expected
-    20 times as short as in Hvarfner et al. (2024), equation 6: main effects take what is long, and with the original
-    the rest ends in a basin where it is flat, and the forecasts of new configurations are far too sure.
+    They come in the order lengthscales, amplitudes of the effects, s1, s2, s3, s4, s5, noise, b. Lengthscales are
+    expected 20 times as short as in Hvarfner et al. (2024), equation 6: main effects take what is long, and with the
+    original the rest ends in a basin where it is flat, and the forecasts of new configurations are far too sure.
+
+    Parameters
+    ----------
+    shape : Shape
+    trend : bool
+        Expect a trend, until curves that went on show that there is none: early steps alone make no forecast sure then.
+        Otherwise s5 is all but zero.
     """
     d, a = shape.lengthscales, shape.amplitudes
     length = math.sqrt(2.0) - 3.0 + 0.5 * math.log(max(d, 1))
@@ -69,10 +78,12 @@ def hyperprior(shape: Shape) -> Hyperprior:
         return np.concatenate([np.full(d, lengths), np.full(a, amplitudes), scales])
 
     return Hyperprior(
-        mean=row(length, -1.0, 0.0, 0.0, -2.0, -3.0, -7.0, -1.0),
-        spread=row(1.0, 1.5, 1.0, 1.0, 1.5, 1.5, 2.0, 1.0),
-        low=row(math.log(0.03), math.log(1e-4), -6.0, -6.0, -9.0, -9.0, math.log(1e-6), math.log(0.01)),
-        high=row(math.log(1e3), math.log(50.0), 4.0, 4.0, 3.0, 3.0, math.log(2.0), math.log(10.0)),
+        mean=row(length, -1.0, 0.0, 0.0, -2.0, -3.0, 1.0 if trend else _NONE, -7.0, -1.0),
+        spread=row(1.0, 1.5, 1.0, 1.0, 1.5, 1.5, 1.5, 2.0, 1.0),
+        low=row(math.log(0.03), math.log(1e-4), -6.0, -6.0, -9.0, -9.0, _NONE, math.log(1e-6), math.log(0.01)),
+        high=row(
+            math.log(1e3), math.log(50.0), 4.0, 4.0, 3.0, 3.0, 4.0 if trend else _NONE, math.log(2.0), math.log(10)
+        ),
     )
 
 
@@ -100,6 +111,7 @@ class CurvePosterior:
         self.tensor = tensor.reshape(-1, u * u)
         self.same = (curves.trial[:, None] == curves.trial).astype(np.float64)
         self.sum = curves.time[:, None] + curves.time
+        self.product = np.outer(curves.time, curves.time)
         self.starts = curves.starts
 
     def __call__(self, theta: Array, starts: Rows) -> tuple[Array, Array]:
@@ -112,11 +124,11 @@ class CurvePosterior:
         shape, curves = self.shape, self.curves
         d, a, u, n = shape.lengthscales, shape.amplitudes, len(curves.coordinates), len(self.y)
         precision, amplitude = np.exp(-2.0 * theta[:d]), np.exp(theta[d : d + a])[shape.effect_groups]
-        s1, s2, s3, s4, noise, b = np.exp(theta[d + a :]).tolist()
+        s1, s2, s3, s4, s5, noise, b = np.exp(theta[d + a :]).tolist()
         smooth, slope = matern((precision @ self.tensor).reshape(u, u))
         between = (smooth + (curves.effects * amplitude) @ curves.effects.T)[np.ix_(curves.trial, curves.trial)]
         fall = b / (self.sum + b)
-        outer = s1 + s2 * fall
+        outer = s1 + s2 * fall + s5 * self.product
         covariance = between * outer + self.same * (s3 * fall + s4)
         covariance.flat[:: n + 1] += noise + _JITTER
         inverse, log_root = inverse_of(covariance)
@@ -138,7 +150,7 @@ class CurvePosterior:
         bent = s2 * shared + s3 * own
         gradient[d + a :] = (
             s1 * shared.sum(), s2 * np.vdot(shared, fall), s3 * np.vdot(own, fall), s4 * own.sum(),
-            noise * np.trace(pull), np.vdot(bent, fall * (1.0 - fall)),
+            s5 * np.vdot(shared, self.product), noise * np.trace(pull), np.vdot(bent, fall * (1.0 - fall)),
         )  # fmt: skip
         return float(value), 0.5 * gradient + off / self.prior.spread
 
@@ -176,7 +188,7 @@ class CurveModel:
         self.shape, self.theta, self.curves = shape, theta, curves
         self.scale = np.exp(-theta[:d])[shape.coordinate_groups]
         self.amplitude = np.exp(theta[d : d + a])[shape.effect_groups]
-        self.s1, self.s2, self.s3, self.s4, self.noise, self.b = np.exp(theta[d + a :]).tolist()
+        self.s1, self.s2, self.s3, self.s4, self.s5, self.noise, self.b = np.exp(theta[d + a :]).tolist()
         self.starts = curves.starts
         self.between, _ = self.cross(curves.coordinates, curves.effects)  # (u, u)
         covariance = self.covariance()
@@ -201,9 +213,13 @@ class CurveModel:
         fall = decay(curves.time, curves.time, self.b)
         between = self.between[np.ix_(curves.trial, curves.trial)]
         same = curves.trial[:, None] == curves.trial
-        covariance = between * (self.s1 + self.s2 * fall) + same * (self.s3 * fall + self.s4)
+        covariance = between * self.shared(curves.time, curves.time) + same * (self.s3 * fall + self.s4)
         covariance.flat[:: len(covariance) + 1] += self.noise + _JITTER
         return np.asarray(covariance)
+
+    def shared(self, time: Array, other: Array) -> Array:
+        """What the covariance over configurations is multiplied with, at times (n,) and (k,), as (n, k)."""
+        return np.asarray(self.s1 + self.s2 * decay(time, other, self.b) + self.s5 * np.outer(time, other))
 
     def cross(self, coordinates: Array, effects: Array) -> tuple[Array, Array]:
         """Covariance over configurations, (k, u), between new ones and the trials; and minus its slope."""
@@ -216,22 +232,23 @@ class CurveModel:
         """Forecast trials that are in the curves, (k,), each at a time of its own, (k,): mean and variance, (k,)."""
         curves = self.curves
         fall = decay(time, curves.time, self.b)  # (k, n)
-        cross = self.between[trials][:, curves.trial] * (self.s1 + self.s2 * fall)
+        cross = self.between[trials][:, curves.trial] * self.shared(time, curves.time)
         cross += (trials[:, None] == curves.trial) * (self.s3 * fall + self.s4)
         now = self.b / (2.0 * time + self.b)
-        prior = np.diag(self.between)[trials] * (self.s1 + self.s2 * now) + self.s3 * now + self.s4
+        signal = self.s1 + self.s2 * now + self.s5 * time * time
+        prior = np.diag(self.between)[trials] * signal + self.s3 * now + self.s4
         variance = prior - np.einsum("ij,ij->i", cross @ self.inverse, cross)
         return self.mean + cross @ self.weights, np.maximum(variance, _FLOOR * prior)
 
     def slice(self, time: float) -> Slice:
         """Return the forecast of new configurations at one time, as a function of the configuration alone."""
-        fall = self.b / (time + self.curves.time + self.b)
-        outer = self.s1 + self.s2 * fall  # (n,)
+        outer = self.shared(np.array([time]), self.curves.time)[0]  # (n,)
         weights = np.add.reduceat(outer * self.weights, self.starts)
         inner = self.inverse * outer * outer[:, None]
         inner = np.add.reduceat(np.add.reduceat(inner, self.starts, axis=0), self.starts, axis=1)
         now = self.b / (2.0 * time + self.b)
-        return Slice(self, weights, inner, self.s1 + self.s2 * now, self.s3 * now + self.s4)
+        signal = self.s1 + self.s2 * now + self.s5 * time * time
+        return Slice(self, weights, inner, signal, self.s3 * now + self.s4)
 
 
 @dataclass(frozen=True, slots=True)

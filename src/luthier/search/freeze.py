@@ -254,6 +254,8 @@ class _Decision:
         places = self.candidates([i for i in self.reading.paused if i in forecasts.row])
         chances = self.chances(forecasts, aim, places)
         bar = float(chances.max(initial=-np.inf))
+        if places and forecasts.crowded:  # where one under way is likeliest, the best paused one is next, not a new one
+            bar = max(bar, float(self.chances(forecasts, aim, self.under_way(forecasts)).max(initial=-np.inf)))
         code = self.scout.best(forecasts, aim, bar, also=also, rng=rng)
         if code is not None:
             config = self.space.decode(code)
@@ -290,9 +292,19 @@ class _Decision:
             self.pace = float(np.median(known)) if known else 0.0
         return trial.seconds / trial.steps / self.pace if self.pace and trial.steps and trial.seconds else 1.0
 
+    @property
+    def resumed(self) -> set[int]:
+        """Trials to go on with that were chosen in this call."""
+        return {p.number for p in self.found if isinstance(p, Resume)}
+
+    def under_way(self, forecasts: Forecasts) -> list[int]:
+        """Trials that run, or are about to, and have a forecast."""
+        gone, trials = self.resumed, [(i, self.reading.strands[i].trial) for i in forecasts.row]
+        return [i for i, trial in trials if trial.state is State.RUNNING or trial.number in gone]
+
     def candidates(self, places: list[int]) -> list[int]:
         """Those of some paused trials that are worth a forecast and not chosen yet."""
-        gone = {p.number for p in self.found if isinstance(p, Resume)}
+        gone = self.resumed
         places = [i for i in places if self.reading.strands[i].trial.number not in gone]
         if len(places) <= _THAWED:
             return places

@@ -20,6 +20,7 @@ _MARKS = 2.0 ** np.arange(-4, 1)  # shares of a full training at which a curve i
 _EACH = 12  # trials up to which each counts; then they grow by 15 %
 _FITTED = 48  # trials that the hyperparameters are fitted to at most
 _POINTS = 4  # points of each
+_CROWD = 4  # trials under way from which on they are many: measured with 1, 2 and 8 workers
 _BOLDEST = -1.0  # log10 of the largest improvement asked for, in units of the values' range
 _RESCUE = (0.0, 2.0, 5.0, 9.0)  # added to the log noise until the covariance can be factorized
 
@@ -38,6 +39,8 @@ class Forecasts:
         The best value so far, in the model's units.
     width : float
         The range of the values, in the model's units.
+    crowded : bool
+        Whether many trials are under way.
     """
 
     model: CurveModel
@@ -45,6 +48,7 @@ class Forecasts:
     row: dict[int, int]
     best: float
     width: float
+    crowded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +73,14 @@ class Aim:
 
 @dataclass(slots=True)
 class Fitter:
-    """Fits models and remembers the last hyperparameters with what they were fitted to."""
+    """Fits models and remembers the last hyperparameters, with a trend and without, and what they were fitted to.
+
+    A trend is expected where many trials are under way. So early steps make forecasts less sure, and trials are trained
+    further before others are begun: each of eight gets but an eighth of the steps, and without it hardly any got far.
+    """
 
     frame: Frame
-    key: bytes = b""
-    theta: Array = field(default_factory=lambda: np.empty(0))
+    known: dict[bool, tuple[bytes, Array]] = field(default_factory=dict)
     fits: int = 0
 
     def forecasts(self, reading: Reading, pending: list[tuple[Array, int, float]]) -> Forecasts | None:
@@ -93,7 +100,8 @@ class Fitter:
         kept = reading.kept()
         if not kept:
             return None
-        theta = self._theta(reading)
+        crowded = len(pending) >= _CROWD
+        theta = self._theta(reading, trend=crowded)
         points = reading.points(kept)
         curves, losses = assemble(self.frame, reading, kept, points)
         scale = Scale.of(losses)
@@ -107,22 +115,24 @@ class Fitter:
                 model = CurveModel(self.frame.shape, tried, told, values)
             except FloatingPointError:
                 continue
-            return Forecasts(model, scale, row, float(y.min()), float(np.ptp(y)))
+            return Forecasts(model, scale, row, float(y.min()), float(np.ptp(y)), crowded)
         return None
 
-    def _theta(self, reading: Reading) -> Array:
+    def _theta(self, reading: Reading, *, trend: bool) -> Array:
         kept, points = _coarse(reading)
         given = b"".join(
             reading.strands[i].x.tobytes() + reading.strands[i].losses[rows].tobytes() + rows.tobytes()
             for i, rows in zip(kept, points, strict=True)
         )
-        if given != self.key or not len(self.theta):
+        key, theta = self.known.get(trend, (b"", np.empty(0)))
+        if given != key or not len(theta):
             curves, losses = assemble(self.frame, reading, kept, points)
             shape = self.frame.shape
-            posterior = CurvePosterior(shape, hyperprior(shape), curves, Scale.of(losses)(losses))
-            self.key, self.theta = given, fit(posterior)
+            prior = hyperprior(shape, trend=trend)
+            theta = fit(CurvePosterior(shape, prior, curves, Scale.of(losses)(losses)))
+            self.known[trend] = given, theta
             self.fits += 1
-        return self.theta
+        return theta
 
 
 def assemble(frame: Frame, reading: Reading, kept: list[int], points: list[Rows]) -> tuple[Curves, Array]:
