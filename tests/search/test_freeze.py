@@ -80,7 +80,7 @@ class Forgetful:
 
 
 @pytest.mark.parametrize("make", [FreezeSearch, AdaptiveSearch])
-@pytest.mark.parametrize("workers", [1, 4])
+@pytest.mark.parametrize("workers", [1, 4, 8])
 def test_a_fresh_instance_gives_the_same_answers(make, workers):
     small = {"budget": "96 steps", "workers": workers}
     assert told(run(Forgetful(make), **small).study) == told(run(make(), **small).study)
@@ -124,6 +124,27 @@ def test_several_workers_start_different_trials_and_none_waits(workers, budget):
     assert len(set(configs)) == len(configs)
 
 
+def test_where_a_running_trial_is_likeliest_of_many_the_best_paused_one_is_next():
+    """Three or six run, the best among them: with six, fewer new trials are begun."""
+    losses = [[1.0 / (1 + k % 7) - 0.02 * step for step in range(1, 4 + 2 * (k % 7))] for k in range(21)]
+    paused = history_of(SPACE, losses)
+
+    def begun(running):
+        history = paused
+        for trial in sorted(paused.live, key=lambda t: t.metrics["loss"])[:running]:
+            history = history.record(replace(trial, state=State.RUNNING, grant=trial.steps + 1))
+        search = FreezeSearch()
+        found = [search.propose(history, 1, np.random.default_rng(seed))[0] for seed in range(60)]
+        assert all(
+            p.number not in {t.number for t in history.live if t.state is State.RUNNING}
+            for p in found
+            if isinstance(p, Resume)
+        )
+        return sum(isinstance(p, New) for p in found)
+
+    assert begun(6) < 0.7 * begun(3)
+
+
 def test_proposals_at_once_differ():
     history = history_of(SPACE, [[1.0 / (k + s) for s in range(1, 3 + k % 5)] for k in range(15)])
     found = propose(FreezeSearch(), history, 8)
@@ -145,7 +166,7 @@ def test_it_keeps_away_from_where_trials_fail():
     for seed in range(2):
         states = [t.state for t in run(function=broken, budget="400 steps", seed=seed).study.trials]
         second += states[len(states) // 2 :]
-    assert sum(s is State.FAILED for s in second) < 0.25 * len(second)  # the best lie at the border
+    assert sum(s is State.FAILED for s in second) < 0.2 * len(second)  # the best lie at the border
 
 
 def test_the_number_of_epochs_may_be_a_parameter():
