@@ -161,7 +161,7 @@ def _contradictions(dataset: Dataset, first: NDArray[np.intp], copies: NDArray[n
 def _leaks(dataset: Dataset, first: NDArray[np.intp]) -> Iterator[Finding]:
     assert dataset.given is not None
     learned = np.zeros(len(first), dtype=bool)
-    learned[first[dataset.given == "train"]] = True
+    learned[first[(dataset.given == "train") | (dataset.given == "")]] = True
     for part in ("valid", "test"):
         there = dataset.given == part
         leaked = np.flatnonzero(there & learned[first])

@@ -27,6 +27,9 @@ _SHARE = 0.5  # of the rows, or of the files, that a column of file names has to
 _NAMED = 5
 
 
+_Listed = tuple[Path, Table, str, Sequence[Found | None]]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Listing:
     """What a table says of files.
@@ -83,18 +86,27 @@ def find_listing(root: Path, inner: Path, files: Sequence[Found], wanted: Wanted
     if len(files) < _LEAST:
         return None
     places = _places(files)
-    found = []
-    for path in _tables(root, inner):
-        table = read_table(path)
-        column, rows = _file_column(table, places)
-        if column:
-            found.append((path, table, column, rows))
+    inside, beside = _tables(root, inner)
+    found = [each for path in inside if (each := _listed_by(path, read_table(path), places))]
+    if not found:
+        for path in beside:
+            try:
+                table = read_table(path)
+            except DataError:  # what lies beside may be of something else
+                continue
+            found += [each] if (each := _listed_by(path, table, places)) else []
     if not found:
         return None
     path, table, column, rows = max(found, key=lambda each: (len(_files_of(each[3])), _promises(each[0])))
     others = ", ".join(each[0].name for each in found if each[0] != path)
     notes = (f"{others} not used, which lists files, too: one table is, with a column 'split' if need be",)
     return _listing(path, table, column, rows, files, wanted, notes if others else ())
+
+
+def _listed_by(path: Path, table: Table, places: dict[str, Found | None]) -> _Listed | None:
+    """What a table lists of the files: itself, its column of file names and the file of each row."""
+    column, rows = _file_column(table, places)
+    return (path, table, column, rows) if column else None
 
 
 def _listing(
@@ -144,7 +156,7 @@ def _target(columns: Mapping[str, Column], wanted: Wanted, source: str) -> tuple
 # -- which table, which column -----------------------------------------------------------------------------------------
 
 
-def _tables(root: Path, inner: Path) -> list[Path]:
+def _tables(root: Path, inner: Path) -> tuple[list[Path], list[Path]]:
     """Tables in a folder, and those beside it that are named after it or after labels."""
     inside = [path for folder in dict.fromkeys((root, inner)) for path in _files_in(folder)]
     name = root.resolve().name.lower()
@@ -152,7 +164,11 @@ def _tables(root: Path, inner: Path) -> list[Path]:
         path for path in _files_in(root.resolve().parent)
         if path.name.lower().startswith(name) or any(word in path.name.lower() for word in _BESIDE)
     ]  # fmt: skip
-    return [path for path in (*inside, *beside) if _NO_LABELS not in path.name.lower()]
+    return _labelling(inside), _labelling(beside)
+
+
+def _labelling(tables: list[Path]) -> list[Path]:
+    return [path for path in tables if _NO_LABELS not in path.name.lower()]
 
 
 def _files_in(folder: Path) -> list[Path]:

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from luthier.classifiers import Answers, read_answers
-from luthier.data import Dataset, from_arrays, join, read
+from luthier.data import Dataset, from_arrays, join, look, read
 from luthier.errors import DataError, SettingError
+from luthier.estimators.prepared import without_useless
 
 _FAULTS = 5  # that an error names
 Queues = Mapping["str | os.PathLike[str]", Any]  # file to the data that it was written for
@@ -43,14 +44,23 @@ def with_answers(dataset: Dataset, queues: Queues) -> Dataset:
     """
     if queues and dataset.classes is None:
         raise SettingError(f"answers are classes, and {dataset.source} has none: leave answers out")
+    if queues:  # judged by the rows that are a sample, and as the model did that wrote the queue
+        dataset, left_out = without_useless(dataset, look(dataset))
+        dataset = replace(dataset, notes=(*dataset.notes, *([left_out] if left_out else [])))
     base = dataset
     for path, new in queues.items():
         pool = _pool(base, new)
         answers = read_answers(path, classes=list(map(str, base.classes or ())), origins=pool.origins)
         if not len(answers.rows):
             raise DataError(_nothing(path, answers, pool, base))
-        dataset = join(dataset, _labelled(pool, answers, base))
-        dataset = replace(dataset, notes=(*dataset.notes, *_told(Path(path).name, answers)))
+        told = _told(Path(path).name, answers)
+        try:
+            dataset = join(dataset, _labelled(pool, answers, base))
+        except DataError as error:
+            if dataset is base:
+                raise
+            told = [f"{Path(path).name}: {error}"]  # an earlier queue has brought all of this one
+        dataset = replace(dataset, notes=(*dataset.notes, *told))
     return dataset
 
 

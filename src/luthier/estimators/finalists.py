@@ -236,7 +236,7 @@ def retrain(
         f"training {chosen.title} again on {len(whole[1]):,} rows, validation rows included, about "
         f"{clock(share * needed)}" + (f", for {share:.0%} of its epochs: there is no time for all" if shorter else "")
     )
-    networks, until = [], time.monotonic() + left_s
+    networks, until = [], time.monotonic() + max(left_s, 1.0)  # as `share` has it
     for place, trial in enumerate(chosen.trials):
         where = None if directory is None else directory / "retraining" / f"{place}"
         epochs, now = counts[place], time.monotonic()

@@ -301,10 +301,9 @@ class Job:
         total = {name: getattr(self._budget, name) for name in ("trials", "steps")}
         found = {name: value for name, value in total.items() if math.isfinite(value)}
         if math.isfinite(self._budget.seconds):
-            spent = time.monotonic() - self._begun if not self._directory else 0.0
             seconds = sizes.tuning_s
             if not math.isfinite(seconds) or self._budget.seconds != self._told_s:
-                seconds = self._budget.seconds - sizes.kept_s - spent
+                seconds = self._budget.seconds - sizes.kept_s - (time.monotonic() - self._begun)
             found["seconds"] = max(1.0, seconds)
         if self._wishes.mode == "panda":
             found["trials"] = 1
@@ -353,9 +352,9 @@ class Job:
             there = load(place)
             if there.facts.get("chosen") == facts["chosen"]:
                 self._say(f"the model of {chosen.title} is there")
-                before = review_state(there.review)
+                before = (there.track is None, review_state(there.review))
                 self._review(there, fitted)
-                if review_state(there.review) != before:  # other prices are given now
+                if (there.track is None, review_state(there.review)) != before:  # other prices are given now
                     there.save(place)
                 return there
         outside = time.monotonic() - self._begun - self._searched_s
@@ -382,7 +381,7 @@ class Job:
         """Give a classifier its track record on the validation rows, and the review that is asked for."""
         if model.targets.classes is None:
             return
-        outputs = fitted.outputs.get("calibrated", fitted.outputs["valid"])
+        outputs = tempered(fitted.outputs["valid"], model.temperature)
         model.track = TrackRecord.of(outputs, fitted.prepared.parts.valid[1].numpy())
         fitted.asked = self._wishes.review
         if fitted.asked is not None:

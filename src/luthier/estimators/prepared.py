@@ -100,8 +100,8 @@ def prepare(
         found = look(dataset)
         say(str(found))
         found.check()
-        dataset, left_out = _without_useless(dataset, found)
-    valid = 0.15 if len(dataset) >= 200 else 0.2
+        dataset, left_out = without_useless(dataset, found)
+    valid = 0.15 if _sampled(dataset) >= 200 else 0.2
     parts = split(dataset, shares={"valid": valid, "test": 0.15 if test else 0.0}, seed=seed)
     rows = {"train": parts.train, "valid": parts.valid, "test": parts.test}
     for name, what in (("train", "train on"), ("valid", "choose by")):
@@ -133,7 +133,13 @@ def _several_classes(dataset: Dataset, rows: dict[str, NDArray[np.intp]]) -> Non
             )
 
 
-def _without_useless(dataset: Dataset, found: Look) -> tuple[Dataset, str]:
+def _sampled(dataset: Dataset) -> int:
+    """How many rows are no additions to train on only, see `luthier.data.join`: the others do not move the split."""
+    given = np.full(len(dataset), "") if dataset.given is None else dataset.given
+    return len(dataset) - (int((given == "train").sum()) if (given == "").any() else 0)
+
+
+def without_useless(dataset: Dataset, found: Look) -> tuple[Dataset, str]:
     """Leave out columns that only number the rows, and copies of the target; say which."""
     kinds = ("id-like column", "target among inputs")
     names = [name for finding in found.findings if finding.kind in kinds for name in finding.columns]

@@ -61,7 +61,7 @@ class Retraining:
             for name, state in saved["objects"].items():
                 self._kept[name].load_state_dict(state)
             self._done = int(saved["step"])
-            self._shorten(saved["shortened"] or self.epochs)
+            self._shorten(saved.get("shortened") or self.epochs)
         values = tuple(objects.values())
         return values[0] if len(values) == 1 else values
 

@@ -176,7 +176,8 @@ def _some_steps(plan: Any, *, until: float) -> int:
     data, size = trainer.moved(plan.train), trainer.settings.batch_size
     with torch.random.fork_rng([]):
         for place, index in enumerate(torch.arange(len(data[1]), device=trainer.settings.device).split(size)):
-            if place >= _TRIED_STEPS and (time.perf_counter() > until or len(index) < size):
+            alone = len(index) == 1 and place > 0  # an epoch leaves it out, too: it has no batch statistics
+            if alone or (place >= _TRIED_STEPS and (time.perf_counter() > until or len(index) < size)):
                 break
             float(trainer.update(data, index, generator))  # waits for a GPU
             done += len(index)
