@@ -324,6 +324,19 @@ def test_missing_files_and_files_without_a_label_are_told(tmp_path):
         assert said(dataset, words), words
 
 
+def test_tables_beside_a_folder_may_be_of_something_else(tmp_path):
+    flat(tmp_path / "photos")
+    rows = "".join(f"p{n}.png,{'ab'[n % 2]}\n" for n in range(6))
+    (tmp_path / "train_list.parquet").write_bytes(b"no table at all")
+    (tmp_path / "train_labels.csv").write_text("name,label\n" + rows)
+    assert list(read(tmp_path / "photos").targets) == ["a", "b"] * 3
+    (tmp_path / "photos/mine.csv").write_text("name,label\n" + rows.replace("a\n", "c\n"))
+    assert list(read(tmp_path / "photos").targets) == ["c", "b"] * 3  # what is inside comes first
+    (tmp_path / "photos/broken.parquet").write_bytes(b"no table at all")
+    with pytest.raises(DataError, match="broken"):
+        read(tmp_path / "photos")
+
+
 def test_the_target_of_a_table_of_labels_can_be_chosen_and_may_be_a_number(tmp_path):
     flat(tmp_path / "faces" / "images")
     rows = [f"{n},{20.5 + n},{'fm'[n % 2]}" for n in range(6)]

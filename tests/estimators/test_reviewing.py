@@ -13,6 +13,7 @@ from luthier.errors import DataError, SettingError
 from luthier.estimators import load
 from luthier.estimators.answered import with_answers
 from luthier.estimators.job import Job
+from luthier.estimators.prepared import prepare
 from luthier.estimators.reviewing import Asked
 from luthier.estimators.summary import short, summary
 from luthier.estimators.wishes import Wishes
@@ -155,6 +156,45 @@ def test_answers_are_trained_on_and_the_others_stay_where_they_were(made, tmp_pa
     fitted = run(data)
     assert fitted.prepared.rows["train"].tolist()[-1] == len(data) - 1
     assert f"{count - 4} answers" in summary(fitted)
+
+
+def test_answers_bring_no_column_back_and_move_no_row_to_another_part(made, tmp_path):
+    """With the answers there are 200 rows and more, and their numbers no longer count them."""
+    model, (x, y), (new, truth) = load(made[1]), blobs(190), blobs(60, seed=3)
+    model.queue(tmp_path / "q.csv", new)
+    answered(tmp_path / "q.csv", truth)
+    names = ("x0", "x1", "x2")
+
+    def numbered(values, first):
+        return {"nr": np.arange(first, first + len(values)), **dict(zip(names, values.T, strict=True))}
+
+    base = from_arrays(numbered(x, 0), y)
+    joined = with_answers(base, {tmp_path / "q.csv": numbered(new, 7)})
+    assert tuple(joined.inputs) == names
+    before, after = (prepare(data) for data in (base, joined))
+    assert after.dataset.inputs.keys() == before.dataset.inputs.keys()
+    for part in ("valid", "test"):
+        assert after.rows[part].tolist() == before.rows[part].tolist()
+
+
+def test_a_second_queue_with_the_same_rows_is_told_and_the_first_counts(made, tmp_path):
+    model, data, (new, truth) = load(made[1]), from_arrays(*blobs()), blobs(60, seed=3)
+    for name in ("a.csv", "b.csv"):
+        model.queue(tmp_path / name, new)
+        answered(tmp_path / name, truth)
+    both = with_answers(data, {tmp_path / "a.csv": new, tmp_path / "b.csv": new})
+    assert len(both) == len(with_answers(data, {tmp_path / "a.csv": new}))
+    assert any(note.startswith("b.csv: ") and "there is nothing to add" in note for note in both.notes)
+
+
+def test_the_review_of_a_model_that_is_there_is_chosen_by_its_own_probabilities(tmp_path):
+    data = from_arrays(*blobs())
+    made = run(data, tmp_path, calibrate=False)
+    assert made.model.temperature == 1.0
+    again = run(data, tmp_path, review=Asked(review_rate=0.2))
+    expected = Review.at_rate(again.outputs["valid"], again.prepared.parts.valid[1].numpy(), rate=0.2)
+    assert again.model.temperature == 1.0
+    assert load(tmp_path).review.threshold == again.model.review.threshold == expected.threshold
 
 
 def test_fit_takes_prices_and_answers_in_one_call(made, tmp_path):
