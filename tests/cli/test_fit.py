@@ -73,7 +73,7 @@ def test_resume_goes_on_with_a_job(place, luthier):
 
 def test_the_clock_of_a_budget_runs_since_the_command_began(place, luthier):
     table(place / "data.csv")
-    late = luthier("fit", "data.csv", "--budget", "50s", **{BEGUN: time.monotonic() - 51.0}, code=2)
+    late = luthier("fit", "data.csv", "--budget", "50s", **{BEGUN: lambda: time.monotonic() - 51.0}, code=2)
     assert "the budget of 50s was used up by starting and reading the data" in late.stderr
 
 

@@ -23,7 +23,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import click
-import psutil
 
 from luthier import __version__
 from luthier.errors import (
@@ -39,7 +38,7 @@ from luthier.errors import (
 _COMMANDS = (
     "fit", "predict", "tune", "run", "resume", "show", "best", "trials", "export", "space", "nudge", "doctor",
 )  # fmt: skip
-BEGUN = "luthier.begun"  # in a context's meta: when the command began, by time.monotonic
+BEGUN = "luthier.begun"  # in a context's meta: a function that says when the command began, by time.monotonic
 _CODES: tuple[tuple[type[LuthierError], int], ...] = (
     (AllTrialsFailed, 1),
     (StoreFull, 1),
@@ -62,7 +61,8 @@ class Luthier(click.Group):
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
-        begun = extra.pop(BEGUN, time.monotonic())
+        now = time.monotonic()
+        begun = extra.pop(BEGUN, lambda: now)
         context = super().make_context(info_name, args, parent, **extra)
         context.meta[BEGUN] = begun
         return context
@@ -147,4 +147,10 @@ def cli(directory: str | None) -> None:
 
 def main() -> None:
     """Be the program ``luthier``; its clock runs since the process began."""
-    cli(**{BEGUN: time.monotonic() - (time.time() - psutil.Process().create_time())})
+    cli(**{BEGUN: _process_began})
+
+
+def _process_began() -> float:
+    import psutil  # only for the commands that ask
+
+    return time.monotonic() - (time.time() - psutil.Process().create_time())

@@ -114,7 +114,7 @@ def _job(context: click.Context, dataset: Any, wishes: Any, directory: Path, *, 
     dataset = with_answers(dataset, dict(context.params["answers"]))
     again = shlex.join(_words(context, data, directory))
     try:
-        fitted = run_job(dataset, wishes, directory=directory, again=again, begun=context.meta[BEGUN])
+        fitted = run_job(dataset, wishes, directory=directory, again=again, begun=context.meta[BEGUN]())
     except Interrupted as stopped:
         click.echo(f"luthier: to go on: {again}", err=True)
         context.exit(128 + signal.Signals[stopped.signal])
