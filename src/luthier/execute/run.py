@@ -197,13 +197,13 @@ class Run:
         LuthierError
             If `step` is given inside `steps`, which counts itself, and differs.
         """
+        self._announce()
         now = self._step + 1 if step is None else step
         if self._in_steps and now != self._step + 1:
             raise LuthierError(f"inside run.steps() the step is {self._step + 1}, not {step}: leave step= out")
         if self._decision is not None or self.ended is not None:
             self.ended = self.ended or self._decision
             raise RunEnded  # the objective did not look at should_stop
-        self._announce()
         given = {**({} if metrics is None else metrics), **named} if named or metrics is None else metrics
         try:
             values = read_metrics(given, self.metrics)
