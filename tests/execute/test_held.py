@@ -70,6 +70,38 @@ def test_going_on_in_memory_is_counted_and_free():
     assert resumes.memory >= 5
 
 
+class Clock:
+    """A clock for the runs of one worker, which goes on a second with each step of any of them."""
+
+    now = 0.0
+
+    @classmethod
+    def monotonic(cls):
+        return cls.now
+
+
+def timed(x, run):
+    from luthier.execute import run as runs
+    from luthier.execute import worker
+    from luthier.execute.base import Stopwatch
+
+    runs.time = worker.time = Clock
+    run.watch = Stopwatch(Clock.now)
+    run.keep(nothing=0)
+    for _ in run.steps(6):
+        Clock.now += 1.0
+        run.report(loss=x, elapsed=run.elapsed_s)
+
+
+def test_the_seconds_of_a_run_that_waits_in_memory_are_counted_once():
+    study = relay(timed)
+    assert study.history.resumes.memory >= 5
+    assert max(t.steps for t in study.trials) == 6
+    for trial in study.trials:
+        assert trial.seconds == trial.steps
+        assert trial.curve.values("elapsed").tolist() == list(range(1, trial.steps + 1))  # pauses left out
+
+
 def test_what_loading_takes_is_measured_and_is_part_of_what_the_study_has_spent():
     def objective(x, run):
         draws = run.keep(draws=[])

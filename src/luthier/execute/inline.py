@@ -77,10 +77,10 @@ class _Here:
         self._listener = listener
 
     def restarted(self, run: Run, step: int, reports: list[tuple[int, dict[str, float]]]) -> None:
-        self._listener.restarted(run.number, step, reports, seconds=run.elapsed_s)
+        self._listener.restarted(run.number, step, reports, seconds=run.stretch_s)
 
     def reported(self, run: Run, step: int, metrics: Mapping[str, float]) -> Decision:
-        return self._listener.reported(run.number, step, metrics, seconds=run.elapsed_s, total_steps=run.total_steps)
+        return self._listener.reported(run.number, step, metrics, seconds=run.stretch_s, total_steps=run.total_steps)
 
     def hold(self, run: Run) -> bool:
         return False

@@ -123,6 +123,11 @@ class Run:
         """Seconds this run has taken, pauses left out."""
         return self.watch.read(time.monotonic())
 
+    @property
+    def stretch_s(self) -> float:
+        """Seconds since this run was begun, or last went on in memory: what the study has not been told before."""
+        return self.watch.stretch(time.monotonic())
+
     # -- what to do --------------------------------------------------------------------------------------------------
 
     def keep(self, **objects: Any) -> Any:
@@ -364,10 +369,10 @@ def perform(objective: Objective, run: Run) -> Outcome:
             run.finish()
     except RunEnded:
         if run.ended is None:
-            return Outcome(run.number, "interrupted", reason=run.halted, seconds=run.elapsed_s)
+            return Outcome(run.number, "interrupted", reason=run.halted, seconds=run.stretch_s)
         result, failure = None, None
     if failure is not None:
-        return Outcome(run.number, "failed", failure=failure, seconds=run.elapsed_s)
+        return Outcome(run.number, "failed", failure=failure, seconds=run.stretch_s)
     if run.ended is not None:
-        return Outcome(run.number, _ENDINGS[run.ended.verdict], reason=run.ended.reason, seconds=run.elapsed_s)
-    return Outcome(run.number, "done", result=result, seconds=run.elapsed_s)
+        return Outcome(run.number, _ENDINGS[run.ended.verdict], reason=run.ended.reason, seconds=run.stretch_s)
+    return Outcome(run.number, "done", result=result, seconds=run.stretch_s)
