@@ -316,7 +316,7 @@ class Study(StudyReader):
         step
             The step it goes on from: later steps of its curve are dropped, and stay spent. None is in memory.
         seconds
-            How long it took to load.
+            How long it took to load, which is part of how long the trial has run.
         """
         before = self._running(trial)
         if not before.steps:
@@ -326,9 +326,10 @@ class Study(StudyReader):
             if step < before.steps:
                 curve = before.curve.upto(step)
                 after = replace(before, curve=curve, metrics=results_of(curve, self.metrics))
-            cost = Resumes(checkpoint=1, seconds=seconds, repeated=before.steps - after.steps)
+            cost = Resumes(checkpoint=1, seconds=seconds, repeated=max(0, before.steps - step))
         self.repeated += cost.repeated
-        after = replace(after, resumes=before.resumes + cost)
+        self.steps += cost.repeated - (before.steps - after.steps)  # between two reports, steps are told by the later
+        after = replace(after, resumes=before.resumes + cost, seconds=before.seconds + cost.seconds)
         self._store.update(after)
         return self._note(after)
 
