@@ -66,6 +66,9 @@ class Study(StudyReader):
     ----------
     notices : list of str
         What the user should know.
+    ordered : bool
+        Whether it is to be repeatable whatever the timing, as `luthier.tune` sets it: then no search is told what time
+        costs.
     ended_by : str
         How `luthier.tune` ended: ``"budget"``, ``"exhausted"`` (nothing is left to try), ``"outlook"`` (`stop_below=`),
         ``"SIGINT"`` or ``"SIGTERM"``; empty before.
@@ -121,6 +124,7 @@ class Study(StudyReader):
             self.policy = policy
             self._paced = bool(getattr(policy.search, "paced", False))
             self.retries = retries
+            self.ordered = False
             self.ended_by = ""
             self._since: dict[int, tuple[float, float]] = {}  # running trial -> when it was started, seconds before
             self._observers = tuple(observers)
@@ -157,7 +161,7 @@ class Study(StudyReader):
         key: tuple[int, ...] = (self._record.seed, number)
         if self._paced:  # several decisions fall between two new trials: each has its own draws
             key = (*key, self.steps - self.repeated)
-            timed = math.isfinite(self.budget.seconds)
+            timed = math.isfinite(self.budget.seconds) and not self.ordered
             self.history = self.history.spent(self.budget.share(self.spent), timed=timed)
         rng = np.random.default_rng(key)
         seed = int(rng.integers(2**31))

@@ -135,6 +135,7 @@ def tune(
         space, minimize=minimize, maximize=maximize, search=search, schedule=schedule, budget=budget, dir=dir,
         name=name, seed=seed, start=start, retries=retries, observers=(*observers, *([shown.changed] if shown else [])),
     )  # fmt: skip
+    study.ordered = ordered
     with study:
         grid = getattr(study.policy.search, "points", None)  # a grid over a continuous space is finite
         if study.budget == Budget() and not space.finite and grid is None:
