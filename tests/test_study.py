@@ -492,6 +492,27 @@ def test_a_search_may_grant_resume_and_fork(tmp_path):
         assert reader.trials[2].parent == 0
 
 
+class _Hopeless(_Population):
+    """A population that gives up all that is paused."""
+
+    def hopeless(self, history):
+        return {t.number: "too far behind" for t in history.live if t.state is State.PAUSED}
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_what_a_living_fork_may_need_is_not_given_up(tmp_path, keep):
+    with _study(tmp_path, search=_Hopeless()) as study:
+        for loss in (1.0, 2.0):
+            trial = study.ask()
+            study.report(trial, loss)
+            study.pause(trial)
+        fork = study._accept(Fork(0, {"x": 0.9, "n": 2}, "from the first", grant=3), 2, 0)
+        assert {t.number for t in study.give_up(keep_checkpoints=keep)} == ({0, 1} if keep else {1})
+        study.report(fork, 3.0)
+        study.pause(fork)
+        assert {t.number for t in study.give_up(keep_checkpoints=keep)} == ({2} if keep else {0, 2})
+
+
 @pytest.mark.parametrize(
     "options",
     [

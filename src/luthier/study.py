@@ -15,14 +15,7 @@ import numpy as np
 
 from luthier.budget import Budget
 from luthier.contracts import Decision, Fork, New, Proposal, Resume, Schedule, Search, Verdict
-from luthier.errors import (
-    ConfigError,
-    LuthierError,
-    MetricError,
-    SettingError,
-    StoreError,
-    TrialStateError,
-)
+from luthier.errors import ConfigError, LuthierError, MetricError, SettingError, StoreError, TrialStateError
 from luthier.execute.checkpoint import prune
 from luthier.objective import metrics_of, missing, read_metrics, result_of, results_of
 from luthier.policy import policy_of
@@ -67,8 +60,7 @@ class Study(StudyReader):
     notices : list of str
         What the user should know.
     ordered : bool
-        Whether it is to be repeatable whatever the timing, as `luthier.tune` sets it: then no search is told what time
-        costs.
+        Whether proposals must not depend on measured times; `luthier.tune` sets it.
     ended_by : str
         How `luthier.tune` ended: ``"budget"``, ``"exhausted"`` (nothing is left to try), ``"outlook"`` (`stop_below=`),
         ``"SIGINT"`` or ``"SIGTERM"``; empty before.
@@ -296,15 +288,17 @@ class Study(StudyReader):
         """End the paused trials that will hardly be worth another step, if the search can tell; their reason says why.
 
         `luthier.tune` does so at the end of a budget, and when the disk is full. Their checkpoints are deleted, unless
-        `keep_checkpoints` is given. Other paused trials stay, for a larger budget.
+        `keep_checkpoints` is given; a trial whose checkpoint may still be needed, since one that lives was forked from
+        it, stays paused. So do all others, for a larger budget.
         """
         ended = []
-        for number, reason in self.policy.hopeless(self.history).items():
+        for number, reason in sorted(self.policy.hopeless(self.history).items(), reverse=True):  # forks come first
+            if not keep_checkpoints and any(t.parent == number for t in self.history.live):
+                continue
             trial = move(self.history.trial(number), State.STOPPED, reason=reason, ended=time.time())
             self._store.end(trial)
             ended.append(self._note(trial))
-            forked = any(t.parent == number for t in self.history.live)
-            if not keep_checkpoints and not forked and self._root is not None:
+            if not keep_checkpoints and self._root is not None:
                 prune(self.path(number) / "checkpoints", set())
             if number in self._ready:
                 self._ready.remove(number)

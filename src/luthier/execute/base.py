@@ -108,6 +108,10 @@ class Executor(Protocol):
         """Let runs go on for up to `timeout_s` seconds, or until one ends; return those that ended."""
         ...
 
+    def drop(self, numbers: Sequence[int]) -> None:
+        """Let paused runs leave memory: their trials have ended."""
+        ...
+
     def kill(self, number: int) -> None:
         """End a run at once; its outcome is ``interrupted``."""
         ...

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from luthier.contracts import Decision
 from luthier.errors import SettingError
@@ -62,6 +62,9 @@ class InlineExecutor:
             return [Outcome(ticket.number, "interrupted", seconds=time.monotonic() - begun)]
         kind: OutcomeKind = "done" if failure is None else "failed"
         return [Outcome(ticket.number, kind, result, failure, seconds=time.monotonic() - begun)]
+
+    def drop(self, numbers: Sequence[int]) -> None:
+        """Nothing stays in memory here."""
 
     def kill(self, number: int) -> None:
         """Nothing can be killed in this process."""
