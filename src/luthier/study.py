@@ -326,7 +326,7 @@ class Study(StudyReader):
                 after = replace(before, curve=curve, metrics=results_of(curve, self.metrics))
             cost = Resumes(checkpoint=1, seconds=seconds, repeated=max(0, before.steps - step))
         self.repeated += cost.repeated
-        self.steps += cost.repeated - (before.steps - after.steps)  # between two reports, steps are told by the later
+        self.steps += cost.repeated - (before.steps - after.steps)  # the next report tells all since the last one left
         after = replace(after, resumes=before.resumes + cost, seconds=before.seconds + cost.seconds)
         self._store.update(after)
         return self._note(after)

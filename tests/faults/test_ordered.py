@@ -86,7 +86,7 @@ def test_another_seed_gives_another_study():
 
 
 @pytest.mark.parametrize("ordered", [True, False])
-def test_how_long_loading_takes_changes_an_ordered_study_not_even_where_time_is_what_is_spent(monkeypatch, ordered):
+def test_only_a_study_that_is_not_ordered_looks_at_how_long_loading_takes(monkeypatch, ordered):
     class Clock:
         now = 0.0
 

@@ -125,7 +125,7 @@ class Run:
 
     @property
     def stretch_s(self) -> float:
-        """Seconds since this run was begun, or last went on in memory: what the study has not been told before."""
+        """Seconds since this run was begun, or last went on in memory: the study adds them to those before."""
         return self.watch.stretch(time.monotonic())
 
     # -- what to do --------------------------------------------------------------------------------------------------
