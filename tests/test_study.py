@@ -206,17 +206,55 @@ def test_how_trials_were_resumed_and_what_is_done_again_is_recorded_and_spent(tm
             assert [study.history.resumes, study.spent.steps, study.trials[0].steps] == told
 
 
+@pytest.mark.parametrize(
+    ("reported", "stands", "left", "repeated"),
+    [
+        ([5, 10], 9, [5], 1),  # reports are rarer than checkpoints
+        ([5, 10], 10, [5, 10], 0),
+        ([5, 10], 12, [5, 10], 0),  # the checkpoint is newer than the last report
+        ([51, 52], 50, [], 2),  # a fork, from its parent's checkpoint
+        ([51, 52], 51, [51], 1),
+        ([1, 2], 0, [], 2),
+    ],
+)
+def test_steps_done_again_are_those_from_where_the_run_goes_on(tmp_path, reported, stands, left, repeated):
+    def books(study):
+        return study.steps, study.repeated, [t.curve.steps.tolist() for t in study.trials]
+
+    with _study(dir=tmp_path) as study:
+        trial = study.ask()
+        for step in reported:
+            study.report(trial, 1.0, step=step)
+        study.resumed(trial, stands, seconds=0.5)
+        assert books(study) == ((left or [0])[-1] + repeated, repeated, [left])
+        assert books(lt.load(tmp_path)) == books(study)
+        again = [step for step in (*reported, 60) if step > stands]
+        for step in again:
+            study.report(trial, 1.0, step=step)
+        assert books(study) == (60 + repeated, repeated, [left + again])
+        study.tell(trial)
+    assert books(lt.load(tmp_path)) == books(study)
+
+
+def test_loading_is_part_of_how_long_a_trial_has_run_even_where_no_report_follows():
+    study = _study()
+    trial = study.ask()
+    study.report(trial, 1.0, seconds=3.0)
+    study.resumed(trial, 1, seconds=0.5)
+    assert study.release(trial).seconds == 3.5
+
+
 def test_steps_done_again_do_not_change_what_is_proposed_next():
     def proposed(interrupted):
         study = Study(_SPACE, minimize="loss", search="freeze", seed=3, budget="60 steps")
-        for step in (1, 2, 3):
+        for loss in range(1, 7):  # more trials than there are starting points
             trial = study.ask()
-            study.report(trial, float(step), total_steps=4)
+            study.report(trial, loss, total_steps=4)
             if interrupted:
                 study.resumed(trial, 0)
-                study.report(trial, float(step), total_steps=4)
+                study.report(trial, loss, total_steps=4)
             study.pause(trial)
-        return study.ask().config
+        return [(t.config, t.reason) for t in [*study.trials, study.ask()]]
 
     assert proposed(True) == proposed(False)
 
@@ -452,6 +490,27 @@ def test_a_search_may_grant_resume_and_fork(tmp_path):
         assert (fork.number, fork.parent, fork.config["x"], fork.reason, fork.grant) == (2, 0, 0.9, "from the first", 3)
     with lt.load(tmp_path) as reader:
         assert reader.trials[2].parent == 0
+
+
+class _Hopeless(_Population):
+    """A population that gives up all that is paused."""
+
+    def hopeless(self, history):
+        return {t.number: "too far behind" for t in history.live if t.state is State.PAUSED}
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_what_a_living_fork_may_need_is_not_given_up(tmp_path, keep):
+    with _study(tmp_path, search=_Hopeless()) as study:
+        for loss in (1.0, 2.0):
+            trial = study.ask()
+            study.report(trial, loss)
+            study.pause(trial)
+        fork = study._accept(Fork(0, {"x": 0.9, "n": 2}, "from the first", grant=3), 2, 0)
+        assert {t.number for t in study.give_up(keep_checkpoints=keep)} == ({0, 1} if keep else {1})
+        study.report(fork, 3.0)
+        study.pause(fork)
+        assert {t.number for t in study.give_up(keep_checkpoints=keep)} == ({2} if keep else {0, 2})
 
 
 @pytest.mark.parametrize(

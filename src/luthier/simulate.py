@@ -205,7 +205,7 @@ class _Loop:
         self.waited = self.order = 0
         self.events: list[tuple[float, int, int]] = []  # when a step ends, order of starting, trial
         self.known: dict[int, tuple[list[Any] | Failure, float]] = {}  # trial -> curve or failure, seconds per step
-        self.due: dict[int, float] = {}  # trial -> seconds of the step under way, with what it takes to start
+        self.due: dict[int, float] = {}  # trial -> its seconds when the step under way is done
         self.forked: dict[int, int] = {}
         self.log: list[Moment] = []
         self.best: int | None = None
@@ -236,7 +236,8 @@ class _Loop:
         """Let a worker do the next step of a trial."""
         if trial.number not in self.known:
             self.known[trial.number] = self.train(trial.config)
-        spent = self.due[trial.number] = delay_s + self.known[trial.number][1]
+        spent = delay_s + self.known[trial.number][1]
+        self.due[trial.number] = trial.seconds + spent
         self.busy_s += spent
         self.order += 1
         heapq.heappush(self.events, (self.clock + spent, self.order, trial.number))
@@ -257,7 +258,7 @@ class _Loop:
         before = study.history.trial(number)
         curve, _ = self.known[number]
         at = self.begun_at(before) + 1
-        seconds = before.seconds + self.due[number]
+        seconds = self.due[number]
         if isinstance(curve, Failure) or not curve:
             study.tell(number, curve or None, seconds=seconds)
             self.note(number, 0, "failed")

@@ -15,14 +15,7 @@ import numpy as np
 
 from luthier.budget import Budget
 from luthier.contracts import Decision, Fork, New, Proposal, Resume, Schedule, Search, Verdict
-from luthier.errors import (
-    ConfigError,
-    LuthierError,
-    MetricError,
-    SettingError,
-    StoreError,
-    TrialStateError,
-)
+from luthier.errors import ConfigError, LuthierError, MetricError, SettingError, StoreError, TrialStateError
 from luthier.execute.checkpoint import prune
 from luthier.objective import metrics_of, missing, read_metrics, result_of, results_of
 from luthier.policy import policy_of
@@ -66,6 +59,8 @@ class Study(StudyReader):
     ----------
     notices : list of str
         What the user should know.
+    ordered : bool
+        Whether proposals must not depend on measured times; `luthier.tune` sets it.
     ended_by : str
         How `luthier.tune` ended: ``"budget"``, ``"exhausted"`` (nothing is left to try), ``"outlook"`` (`stop_below=`),
         ``"SIGINT"`` or ``"SIGTERM"``; empty before.
@@ -121,6 +116,7 @@ class Study(StudyReader):
             self.policy = policy
             self._paced = bool(getattr(policy.search, "paced", False))
             self.retries = retries
+            self.ordered = False
             self.ended_by = ""
             self._since: dict[int, tuple[float, float]] = {}  # running trial -> when it was started, seconds before
             self._observers = tuple(observers)
@@ -157,7 +153,7 @@ class Study(StudyReader):
         key: tuple[int, ...] = (self._record.seed, number)
         if self._paced:  # several decisions fall between two new trials: each has its own draws
             key = (*key, self.steps - self.repeated)
-            timed = math.isfinite(self.budget.seconds)
+            timed = math.isfinite(self.budget.seconds) and not self.ordered
             self.history = self.history.spent(self.budget.share(self.spent), timed=timed)
         rng = np.random.default_rng(key)
         seed = int(rng.integers(2**31))
@@ -292,15 +288,17 @@ class Study(StudyReader):
         """End the paused trials that will hardly be worth another step, if the search can tell; their reason says why.
 
         `luthier.tune` does so at the end of a budget, and when the disk is full. Their checkpoints are deleted, unless
-        `keep_checkpoints` is given. Other paused trials stay, for a larger budget.
+        `keep_checkpoints` is given; a trial whose checkpoint may still be needed, since one that lives was forked from
+        it, stays paused. So do all others, for a larger budget.
         """
         ended = []
-        for number, reason in self.policy.hopeless(self.history).items():
+        for number, reason in sorted(self.policy.hopeless(self.history).items(), reverse=True):  # forks come first
+            if not keep_checkpoints and any(t.parent == number for t in self.history.live):
+                continue
             trial = move(self.history.trial(number), State.STOPPED, reason=reason, ended=time.time())
             self._store.end(trial)
             ended.append(self._note(trial))
-            forked = any(t.parent == number for t in self.history.live)
-            if not keep_checkpoints and not forked and self._root is not None:
+            if not keep_checkpoints and self._root is not None:
                 prune(self.path(number) / "checkpoints", set())
             if number in self._ready:
                 self._ready.remove(number)
@@ -316,7 +314,7 @@ class Study(StudyReader):
         step
             The step it goes on from: later steps of its curve are dropped, and stay spent. None is in memory.
         seconds
-            How long it took to load.
+            How long it took to load, which is part of how long the trial has run.
         """
         before = self._running(trial)
         if not before.steps:
@@ -326,9 +324,10 @@ class Study(StudyReader):
             if step < before.steps:
                 curve = before.curve.upto(step)
                 after = replace(before, curve=curve, metrics=results_of(curve, self.metrics))
-            cost = Resumes(checkpoint=1, seconds=seconds, repeated=before.steps - after.steps)
+            cost = Resumes(checkpoint=1, seconds=seconds, repeated=max(0, before.steps - step))
         self.repeated += cost.repeated
-        after = replace(after, resumes=before.resumes + cost)
+        self.steps += cost.repeated - (before.steps - after.steps)  # the next report tells all since the last one left
+        after = replace(after, resumes=before.resumes + cost, seconds=before.seconds + cost.seconds)
         self._store.update(after)
         return self._note(after)
 

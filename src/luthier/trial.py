@@ -72,7 +72,9 @@ class Resumes:
     checkpoint
         From a checkpoint, or from the beginning where there was none.
     seconds
-        What these took from the start of the run until the next step began: loading data, building and restoring.
+        What these took from the start of the run until ``run.steps`` or ``run.should_stop`` was asked for the next
+        step: loading data, building and restoring. A run that asks neither before its next report, as a generator
+        without ``run.steps``, is timed up to there: with the training of that step.
     repeated
         Steps that were done again, because the checkpoint was older than the last report.
     """

@@ -135,6 +135,7 @@ def tune(
         space, minimize=minimize, maximize=maximize, search=search, schedule=schedule, budget=budget, dir=dir,
         name=name, seed=seed, start=start, retries=retries, observers=(*observers, *([shown.changed] if shown else [])),
     )  # fmt: skip
+    study.ordered = ordered
     with study:
         grid = getattr(study.policy.search, "points", None)  # a grid over a continuous space is finite
         if study.budget == Budget() and not space.finite and grid is None:
@@ -250,7 +251,7 @@ class _Loop:
             trial = study.pause(number, hold=number not in self._cut, seconds=seconds)
         elif outcome.kind == "interrupted":
             trial = study.release(number)
-            if outcome.reason and not self._give_up():
+            if outcome.reason and (self._keep or not self._give_up()):  # nothing is freed where all are kept
                 raise StoreFull(
                     f"{outcome.reason}; nothing acknowledged is lost. Free some space and run the same again"
                 )
@@ -371,7 +372,9 @@ class _Loop:
 
     def _give_up(self) -> int:
         """End the paused trials that are hopeless, with their checkpoints; return how many there were."""
-        given_up = len(self._study.give_up(keep_checkpoints=self._keep))
+        ended = self._study.give_up(keep_checkpoints=self._keep)
+        self._executor.drop([trial.number for trial in ended])
+        given_up = len(ended)
         if given_up:
             what = "paused trial is" if given_up == 1 else "paused trials are"
             self._say(f"{given_up} {what} given up, too far behind to catch up; the others are kept")

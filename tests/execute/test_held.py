@@ -6,6 +6,7 @@ import signal
 import subprocess
 import time
 import weakref
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -13,6 +14,7 @@ import pytest
 
 import luthier as lt
 from luthier.contracts import CONTINUE, Decision, Resume, Verdict
+from luthier.errors import StoreFull
 from luthier.execute.base import Limits, Ticket
 from luthier.execute.limits import accelerator_room, give_memory_back
 from luthier.execute.local import LocalExecutor
@@ -68,6 +70,38 @@ def test_going_on_in_memory_is_counted_and_free():
     resumes = relay().history.resumes
     assert resumes == lt.Resumes(memory=resumes.memory)
     assert resumes.memory >= 5
+
+
+class Clock:
+    """A clock for the runs of one worker, which goes on a second with each step of any of them."""
+
+    now = 0.0
+
+    @classmethod
+    def monotonic(cls):
+        return cls.now
+
+
+def timed(x, run):
+    from luthier.execute import run as runs
+    from luthier.execute import worker
+    from luthier.execute.base import Stopwatch
+
+    runs.time = worker.time = Clock
+    run.watch = Stopwatch(Clock.now)
+    run.keep(nothing=0)
+    for _ in run.steps(6):
+        Clock.now += 1.0
+        run.report(loss=x, elapsed=run.elapsed_s)
+
+
+def test_the_seconds_of_a_run_that_waits_in_memory_are_counted_once():
+    study = relay(timed)
+    assert study.history.resumes.memory >= 5
+    assert max(t.steps for t in study.trials) == 6
+    for trial in study.trials:
+        assert trial.seconds == trial.steps
+        assert trial.curve.values("elapsed").tolist() == list(range(1, trial.steps + 1))  # pauses left out
 
 
 def test_what_loading_takes_is_measured_and_is_part_of_what_the_study_has_spent():
@@ -284,6 +318,46 @@ def test_paused_runs_of_another_worker_leave_the_gpu_that_both_see(tmp_path, mon
         executor.close()
 
 
+def test_no_run_is_held_on_a_gpu_while_one_that_has_run_out_of_memory_there_goes_on_alone(tmp_path, monkeypatch):
+    def objective(x, run):
+        if run.number == 1 and not (run.path / "tried").exists():
+            (run.path / "tried").touch()
+            raise RuntimeError("CUDA error: out of memory")
+        while run.number and not (run.path / "go").exists():
+            time.sleep(0.01)
+        run.keep(nothing=0)
+        for _ in run.steps(6):
+            run.report(loss=x, pid=0)
+
+    def until(kind):
+        outcomes = []
+        while not outcomes:
+            outcomes = executor.poll(listener, 1.0)
+        assert [o.kind for o in outcomes] == [kind]
+
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    listener = Pauses()
+    tickets = [Ticket(n, {"x": 0.5}, n, str(tmp_path / str(n)), n % 2) for n in range(3)]
+    executor = LocalExecutor(
+        objective_of(objective, ["x"]), metrics_of("loss", None), Limits(), directory=tmp_path, slots=2
+    )
+    try:
+        one_step(executor, listener, tmp_path, 0, 0)
+        executor.submit(tickets[2])  # to the worker that holds trial 0
+        executor.submit(tickets[1])
+        until("crowded")
+        executor.submit(tickets[1])  # alone, and it takes its time
+        (tmp_path / "2" / "go").touch()
+        until("paused")
+        assert not executor.submit(tickets[2])  # it was not held
+        until("paused")
+        (tmp_path / "1" / "go").touch()
+        until("paused")
+        assert executor.submit(tickets[1])  # and once it is through, runs are held again
+    finally:
+        executor.close()
+
+
 def test_a_run_that_needs_too_much_by_itself_is_tried_once_more_only():
     def objective(x, run):
         Path(run.path / f"try-{time.time_ns()}").touch()
@@ -359,6 +433,39 @@ def test_paused_runs_outlive_a_worker_that_is_killed(executor, tmp_path):
     assert [step for *step, _ in listener.steps] == [[0, 1], [1, 1], [0, 2], [1, 2]]
 
 
+def test_runs_of_trials_that_have_ended_leave_memory(executor, tmp_path):
+    listener = Pauses()
+    for number in (0, 1):
+        one_step(executor, listener, tmp_path, number, 0)
+    executor.drop([0, 7])
+    assert [one_step(executor, listener, tmp_path, number, 1) for number in (0, 1)] == [False, True]
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_worker_that_is_killed_when_its_run_has_just_ended_takes_no_other_down(
+    executor, tmp_path, monkeypatch, number
+):
+    """The next run of its slot, another or the same one, is begun in a new worker."""
+    listener, dying = Pauses(), []
+    slot, ticket = executor._slots[0], Ticket(0, {"x": 0.5}, 0, str(tmp_path / "0"))
+    executor.submit(ticket)
+    while not listener.steps:
+        executor.poll(listener, 0.0)
+    assert slot.pipe.poll(60)  # it is paused, and nobody has heard of it
+    monkeypatch.setattr("luthier.execute.local.os.killpg", lambda pid, _: dying.append(pid))
+    executor.kill(0)
+    assert [o.kind for o in executor.poll(listener, 0.0)] == ["paused"]
+    monkeypatch.undo()
+    alive = executor.submit(Ticket(number, {"x": 0.5}, number, str(tmp_path / str(number)), 1 - number))
+    with suppress(ProcessLookupError):
+        os.killpg(dying[0], signal.SIGKILL)  # a signal takes its time
+    outcomes = []
+    while not outcomes:
+        outcomes = executor.poll(listener, 1.0)
+    assert [alive, *((o.number, o.kind) for o in outcomes)] == [False, (number, "paused")]
+    assert len({pid for *_, pid in listener.steps}) == 2
+
+
 def test_a_run_that_leaves_memory_while_it_is_resumed_elsewhere_goes_on_once(tmp_path):
     """Its own worker is busy: it is dropped there and goes on in another one from its checkpoint."""
     executor = LocalExecutor(objective_of(pids, ["x"]), metrics_of("loss", None), Limits(), directory=tmp_path, slots=2)
@@ -399,25 +506,45 @@ def test_what_is_given_up_leaves_no_checkpoints_unless_all_are_to_stay(checkpoin
         assert kept == (trial not in given_up or checkpoints == "all")
 
 
-def test_a_full_disk_costs_the_trials_that_are_hopeless_first(tmp_path, capsys):
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk for the trials of a study in `tmp_path` that has room for few checkpoints."""
     disk = tmp_path / "trials"
     disk.mkdir()
     made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", disk], capture_output=True, text=True)
     if made.returncode:
         pytest.skip(f"cannot mount a tmpfs: {made.stderr.strip()}")
+    yield disk
+    subprocess.run(["umount", "-l", disk], check=True)
 
-    def objective(x, run):
-        run.keep(weights=os.urandom(150_000))
-        return noisy(x, run)
 
-    try:
-        study = relay(
-            objective, search=Behind(), workers=0, dir=tmp_path, view="plain", budget=10, checkpoints="latest"
-        )
-        assert len(study.trials) == 10
-        assert not [t.failure for t in study.trials if t.failure]
-        stopped = [t.ended for t in study.trials if t.state is State.STOPPED]
-        assert min(stopped) < max(t.started for t in study.trials)  # when the disk was full, not at the end
-        assert "too far behind to catch up" in capsys.readouterr().err
-    finally:
-        subprocess.run(["umount", "-l", disk], check=True)
+def heavy(x, run):
+    run.keep(weights=os.urandom(150_000))
+    return noisy(x, run)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_full_disk_costs_the_trials_that_are_hopeless_first(tmp_path, small_disk, capsys, monkeypatch, workers):
+    dropped, drop = [], LocalExecutor.drop
+
+    def noted(self, numbers):
+        dropped.extend(numbers)
+        drop(self, numbers)
+
+    monkeypatch.setattr(LocalExecutor, "drop", noted)
+    study = relay(heavy, search=Behind(), workers=workers, dir=tmp_path, view="plain", budget=10, checkpoints="latest")
+    assert len(study.trials) == 10
+    assert not [t.failure for t in study.trials if t.failure]
+    stopped = [t for t in study.trials if t.state is State.STOPPED]
+    assert min(t.ended for t in stopped) < max(t.started for t in study.trials)  # when it was full, not at the end
+    assert "too far behind to catch up" in capsys.readouterr().err
+    assert sorted(dropped) == [t.number for t in stopped] * workers  # they left the worker's memory too
+
+
+def test_a_full_disk_costs_nothing_where_all_checkpoints_are_to_stay(tmp_path, small_disk):
+    with pytest.raises(StoreFull, match="Free some space"):
+        relay(heavy, search=Behind(), workers=0, dir=tmp_path, checkpoints="all", budget=10)
+    with lt.load(tmp_path) as study:
+        states = {t.state for t in study.trials}
+        assert State.PAUSED in states
+        assert State.STOPPED not in states

@@ -157,6 +157,32 @@ def test_a_generator_reports_what_it_yields_and_resumes(tmp_path):
     assert first.reports + second.reports == [(i, {"loss": 1 / i}) for i in (1, 2, 3, 4)]
 
 
+def own_loop(x, run):
+    seen = run.keep(seen=[])
+    while len(seen) < 4:
+        seen.append(1)
+        run.report(loss=x / len(seen))
+        if run.should_stop:
+            return
+
+
+def bare_generator(x, run):
+    seen = run.keep(seen=[])
+    while len(seen) < 4:
+        seen.append(1)
+        yield {"loss": x / len(seen)}
+
+
+@pytest.mark.parametrize("at", [1, 2])
+@pytest.mark.parametrize("objective", [own_loop, bare_generator])
+def test_a_loop_of_ones_own_goes_on_counting_where_its_checkpoint_stands(tmp_path, objective, at):
+    _, first = play(tmp_path, objective, Host(Verdict.PAUSE, at=at))
+    outcome, second = play(tmp_path, objective, step=at)
+    assert outcome.kind == "done"
+    assert second.starts == [(at, first.reports)]
+    assert first.reports + second.reports == [(i, {"loss": 1 / i}) for i in (1, 2, 3, 4)]
+
+
 @pytest.mark.parametrize(
     ("value", "kind"), [(float("nan"), "nan"), (float("inf"), "nan"), ("0.5", "type"), (None, "type"), (10**400, "nan")]
 )

@@ -83,3 +83,32 @@ def test_another_seed_gives_another_study():
         return lt.tune(lambda lr, depth, opt: lr, _SPACE, minimize=True, budget=3, workers=0, seed=seed, view="none")
 
     assert [t.config for t in one(1).trials] != [t.config for t in one(2).trials]
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+def test_only_a_study_that_is_not_ordered_looks_at_how_long_loading_takes(monkeypatch, ordered):
+    class Clock:
+        now = 0.0
+
+        @classmethod
+        def monotonic(cls):
+            return cls.now
+
+    def told(loading_s):
+        def objective(lr, depth, opt, run):
+            Clock.now += loading_s
+            losses = run.keep(losses=[])
+            for step in run.steps(16):
+                Clock.now += 1.0
+                losses.append(abs(np.log10(lr) + 3) + 1 / (step + depth))
+                run.report(loss=losses[-1])
+
+        study = lt.tune(
+            objective, _SPACE, minimize="loss", search="freeze", workers=0, seed=11, view="none", ordered=ordered,
+            budget={"seconds": 1e6, "steps": 80},
+        )  # fmt: skip
+        assert study.history.resumes.seconds == loading_s * study.history.resumes.checkpoint > 0.0
+        return [(t.config, t.steps, t.reason) for t in study.trials]
+
+    monkeypatch.setattr("luthier.execute.run.time", Clock)
+    assert (told(0.125) == told(50.0)) == ordered

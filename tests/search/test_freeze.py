@@ -16,7 +16,7 @@ from luthier.search.adaptive import AdaptiveSearch
 from luthier.search.freeze import FreezeSearch
 from luthier.search.freeze_data import Reader, Scale, length_of
 from luthier.search.freeze_many import along, directions
-from luthier.search.freeze_model import milestone
+from luthier.search.freeze_model import Fitter, milestone
 from luthier.simulate import simulate
 from luthier.testing import check_search
 from luthier.trial import Curve, State, Trial
@@ -310,6 +310,31 @@ def test_hyperparameters_are_fitted_to_a_growing_series_of_trials():
     assert all(c <= n for n, c in enumerate(counts))
     assert all(c >= n / 1.2 for n, c in enumerate(counts))
     assert len(set(counts[100:200])) < 8
+
+
+def test_hyperparameters_are_fitted_anew_when_a_training_turns_out_to_be_longer():
+    """The thirteenth trial is not fitted to, but what it shows moves the curves of the others in time."""
+    known, rng = Reader.of(History(SPACE, LOSS), None).frame, np.random.default_rng(0)
+    search, reader = Fitter(known), Reader(known, None)
+    history = History(SPACE, LOSS)
+    for number, steps in enumerate([1] * 12 + [8]):
+        curve_ = Curve()
+        for step in range(1, steps + 1):
+            curve_ = curve_.append(step, {"loss": 1.0 + 0.1 * number + 1.0 / step})
+        state = State.PAUSED
+        history = history.record(
+            Trial(number, SPACE.sample(rng), state, curve=curve_, metrics={"loss": curve_.at(steps)["loss"]})
+        )
+    search.forecasts(reader.read(history), [])
+    longer = history.trial(12)
+    for step in range(9, 31):
+        longer = replace(longer, curve=longer.curve.append(step, {"loss": 2.0}))
+    later = reader.read(history.record(longer))
+    assert later.length == 60
+    search.forecasts(later, [])
+    afresh = Fitter(known)
+    afresh.forecasts(later, [])
+    assert np.array_equal(search.known[False][1], afresh.known[False][1])
 
 
 def test_the_adaptive_search_takes_trials_that_do_not_report_to_the_automatic_search():

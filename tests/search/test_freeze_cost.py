@@ -65,6 +65,12 @@ def test_it_is_nothing_while_runs_stay_alive_or_time_is_not_what_is_spent():
     assert measured(History(SPACE, LOSS)) == Cost()
 
 
+def test_it_is_nothing_while_no_trial_has_a_step_left():
+    history = history_of([4], [cold(1, 5.0)], pace=1.0, start=5.0)
+    begun_anew = replace(history.live[0], state=State.RUNNING, curve=Curve(), metrics={})
+    assert measured(history.record(begun_anew)) == Cost()
+
+
 def test_where_steps_take_no_time_a_resume_counts_for_a_thousand():
     assert measured(history_of([4, 8], [cold(1, 5.0), cold(1, 5.0)], pace=0.0, start=5.0)).resume == pytest.approx(
         1000, abs=1

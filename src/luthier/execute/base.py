@@ -60,7 +60,7 @@ class Outcome:
         Why it was stopped; of an interrupted run, why the study has to stop: the disk is full; of a crowded one, what
         it ran out of.
     seconds
-        How long it ran, earlier runs of the same trial not included.
+        How long it ran since it was submitted.
     """
 
     number: int
@@ -81,7 +81,7 @@ class Listener(Protocol):
     def reported(
         self, number: int, step: int, metrics: Mapping[str, float], *, seconds: float, total_steps: int | None
     ) -> Decision:
-        """A run reported a step; return what becomes of it."""
+        """A run reported a step, `seconds` after it was submitted; return what becomes of it."""
         ...
 
     def dispensable(self, numbers: Sequence[int]) -> int:
@@ -106,6 +106,10 @@ class Executor(Protocol):
 
     def poll(self, listener: Listener, timeout_s: float) -> list[Outcome]:
         """Let runs go on for up to `timeout_s` seconds, or until one ends; return those that ended."""
+        ...
+
+    def drop(self, numbers: Sequence[int]) -> None:
+        """Let paused runs leave memory: their trials have ended."""
         ...
 
     def kill(self, number: int) -> None:
@@ -146,3 +150,11 @@ class Stopwatch:
     def read(self, now: float) -> float:
         """Return the seconds so far."""
         return self.before + now - self.begun
+
+    def stretch(self, now: float) -> float:
+        """Return the seconds since the last pause."""
+        return now - self.begun
+
+    def go_on(self, paused: float, now: float) -> None:
+        """Leave out the time from `paused` to `now`."""
+        self.before, self.begun = self.read(paused), now

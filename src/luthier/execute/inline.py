@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from luthier.contracts import Decision
 from luthier.errors import SettingError
@@ -63,6 +63,9 @@ class InlineExecutor:
         kind: OutcomeKind = "done" if failure is None else "failed"
         return [Outcome(ticket.number, kind, result, failure, seconds=time.monotonic() - begun)]
 
+    def drop(self, numbers: Sequence[int]) -> None:
+        """Nothing stays in memory here."""
+
     def kill(self, number: int) -> None:
         """Nothing can be killed in this process."""
 
@@ -77,10 +80,10 @@ class _Here:
         self._listener = listener
 
     def restarted(self, run: Run, step: int, reports: list[tuple[int, dict[str, float]]]) -> None:
-        self._listener.restarted(run.number, step, reports, seconds=run.elapsed_s)
+        self._listener.restarted(run.number, step, reports, seconds=run.stretch_s)
 
     def reported(self, run: Run, step: int, metrics: Mapping[str, float]) -> Decision:
-        return self._listener.reported(run.number, step, metrics, seconds=run.elapsed_s, total_steps=run.total_steps)
+        return self._listener.reported(run.number, step, metrics, seconds=run.stretch_s, total_steps=run.total_steps)
 
     def hold(self, run: Run) -> bool:
         return False

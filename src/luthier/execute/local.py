@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, Pipe, wait
@@ -109,10 +110,10 @@ class LocalExecutor:
             self._evict(home, ticket.number)
             home = None
         slot = home or next(s for s in self._slots if s.active is None)
-        if ticket.number in self._alone and slot.shared and slot.pipe is not None:
-            self._dismiss(slot)
+        if ticket.number in self._alone:
+            self._clear(slot)
         serial = slot.held.pop(ticket.number, 0)
-        alive = bool(serial) and self._send(slot, "answer", serial, True)
+        alive = bool(serial) and not slot.killed and self._send(slot, "answer", serial, True)
         if not alive:
             serial = self._begin(slot, ticket)
         slot.active, slot.began, slot.serial = ticket, time.monotonic(), serial
@@ -133,6 +134,13 @@ class LocalExecutor:
             if left <= 0:
                 break
         return outcomes
+
+    def drop(self, numbers: Sequence[int]) -> None:
+        """Let paused runs leave memory: their trials have ended."""
+        for number in numbers:
+            home = self._homes.pop(number, None)
+            if home is not None:
+                self._evict(home, number)
 
     def kill(self, number: int) -> None:
         """End a run at once; its outcome is ``interrupted``."""
@@ -185,6 +193,8 @@ class LocalExecutor:
             slot.room, seconds = args
             slot.held[number], slot.shared, self._homes[number] = serial, True, slot
             self._alone.discard(number)
+            if any(s.active is not None and s.active.number in self._alone for s in self._beside(slot)):
+                self._evict(slot, number)
             return Outcome(number, "paused", seconds=seconds)
         outcome: Outcome = args[0]
         starved = outcome.failure is not None and outcome.failure.kind == "memory"
@@ -195,20 +205,27 @@ class LocalExecutor:
 
         Where it ran alone, the failure is its own.
         """
-        failure, number, gpu = outcome.failure, outcome.number, self._gpu(slot)
-        beside = [s for s in self._slots if s is not slot and s.held and gpu and self._gpu(s) == gpu]
-        by_itself = number in self._alone or not (slot.shared or beside)
+        failure, number = outcome.failure, outcome.number
+        by_itself = number in self._alone or not (slot.shared or any(s.held for s in self._beside(slot)))
         self._alone.discard(number)
         if failure is None or not starved or by_itself:
             return outcome
         self._alone.add(number)
         self._homes[number] = slot
+        return Outcome(number, "crowded", reason=failure.message, seconds=outcome.seconds)
+
+    def _beside(self, slot: _Slot) -> list[_Slot]:
+        """The other slots whose workers see the same GPU."""
+        gpu = self._gpu(slot)
+        return [s for s in self._slots if s is not slot and gpu and self._gpu(s) == gpu]
+
+    def _clear(self, slot: _Slot) -> None:
+        """Give the next run of an idle slot a new worker, and the GPU without the paused runs of others."""
         if slot.pipe is not None:
             self._dismiss(slot)
-        for other in beside:
+        for other in self._beside(slot):
             for held in list(other.held):
                 self._evict(other, held)
-        return Outcome(number, "crowded", reason=failure.message, seconds=outcome.seconds)
 
     def _advance(self, slot: _Slot) -> None:
         self._turn = (slot.index + 1) % self.slots
@@ -230,9 +247,9 @@ class LocalExecutor:
     # -- processes ---------------------------------------------------------------------------------------------------
 
     def _begin(self, slot: _Slot, ticket: Ticket) -> int:
-        """Start a run in a slot, in a new worker if there is none or it has died meanwhile; return its serial."""
+        """Start a run in a slot, in a new worker if there is none or it is dead or dying; return its serial."""
         self._serial += 1
-        if slot.pipe is not None and not self._send(slot, "run", self._serial, ticket):
+        if slot.pipe is not None and (slot.killed or not self._send(slot, "run", self._serial, ticket)):
             self._dismiss(slot)
         if slot.pipe is None:
             self._start(slot)

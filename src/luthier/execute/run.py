@@ -123,6 +123,11 @@ class Run:
         """Seconds this run has taken, pauses left out."""
         return self.watch.read(time.monotonic())
 
+    @property
+    def stretch_s(self) -> float:
+        """Seconds since this run was begun, or last went on in memory: the study adds them to those before."""
+        return self.watch.stretch(time.monotonic())
+
     # -- what to do --------------------------------------------------------------------------------------------------
 
     def keep(self, **objects: Any) -> Any:
@@ -197,13 +202,13 @@ class Run:
         LuthierError
             If `step` is given inside `steps`, which counts itself, and differs.
         """
+        self._announce()
         now = self._step + 1 if step is None else step
         if self._in_steps and now != self._step + 1:
             raise LuthierError(f"inside run.steps() the step is {self._step + 1}, not {step}: leave step= out")
         if self._decision is not None or self.ended is not None:
             self.ended = self.ended or self._decision
             raise RunEnded  # the objective did not look at should_stop
-        self._announce()
         given = {**({} if metrics is None else metrics), **named} if named or metrics is None else metrics
         try:
             values = read_metrics(given, self.metrics)
@@ -364,10 +369,10 @@ def perform(objective: Objective, run: Run) -> Outcome:
             run.finish()
     except RunEnded:
         if run.ended is None:
-            return Outcome(run.number, "interrupted", reason=run.halted, seconds=run.elapsed_s)
+            return Outcome(run.number, "interrupted", reason=run.halted, seconds=run.stretch_s)
         result, failure = None, None
     if failure is not None:
-        return Outcome(run.number, "failed", failure=failure, seconds=run.elapsed_s)
+        return Outcome(run.number, "failed", failure=failure, seconds=run.stretch_s)
     if run.ended is not None:
-        return Outcome(run.number, _ENDINGS[run.ended.verdict], reason=run.ended.reason, seconds=run.elapsed_s)
-    return Outcome(run.number, "done", result=result, seconds=run.elapsed_s)
+        return Outcome(run.number, _ENDINGS[run.ended.verdict], reason=run.ended.reason, seconds=run.stretch_s)
+    return Outcome(run.number, "done", result=result, seconds=run.stretch_s)

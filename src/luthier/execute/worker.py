@@ -107,24 +107,24 @@ class _There:
         self._ticket = ticket
 
     def restarted(self, run: Run, step: int, reports: list[tuple[int, dict[str, float]]]) -> None:
-        self._worker.send("restarted", self._serial, step, reports, run.elapsed_s)
+        self._worker.send("restarted", self._serial, step, reports, run.stretch_s)
 
     def reported(self, run: Run, step: int, metrics: Mapping[str, float]) -> Decision:
         answer: Decision = self._worker.ask(
-            "reported", self._serial, accelerator_room(), step, dict(metrics), run.elapsed_s, run.total_steps
+            "reported", self._serial, accelerator_room(), step, dict(metrics), run.stretch_s, run.total_steps
         )
         return answer
 
     def hold(self, run: Run) -> bool:
         """Wait, alive, until the driver resumes or evicts the run; its time and its random states stand still."""
-        state, seconds = random_state(), run.elapsed_s
+        state, paused = random_state(), time.monotonic()
         _flush()
-        going_on: bool = self._worker.ask("held", self._serial, accelerator_room(), seconds)
+        going_on: bool = self._worker.ask("held", self._serial, accelerator_room(), run.watch.stretch(paused))
         if not going_on:
             return False
         capture_output(self._ticket)
         restore_random_state(state)
-        run.watch.before, run.watch.begun = seconds, time.monotonic()
+        run.watch.go_on(paused, time.monotonic())
         return True
 
 

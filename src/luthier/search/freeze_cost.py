@@ -30,10 +30,11 @@ def measured(history: History) -> Cost:
     if not history.timed:
         return Cost()
     total = history.resumes
-    if not total.checkpoint:
+    trials = [t for t in (*history.ended, *history.live) if t.steps]
+    if not total.checkpoint or not trials:
         return Cost()
     loading = total.seconds / total.checkpoint
-    start, pace = _fit([t for t in (*history.ended, *history.live) if t.steps], loading)
+    start, pace = _fit(trials, loading)
     pace = max(pace, loading / _MOST)
     if not pace:
         return Cost()

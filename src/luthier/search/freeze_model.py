@@ -120,13 +120,11 @@ class Fitter:
 
     def _theta(self, reading: Reading, *, trend: bool) -> Array:
         kept, points = _coarse(reading)
-        given = b"".join(
-            reading.strands[i].x.tobytes() + reading.strands[i].losses[rows].tobytes() + rows.tobytes()
-            for i, rows in zip(kept, points, strict=True)
-        )
+        curves, losses = assemble(self.frame, reading, kept, points)
+        seen = (curves.coordinates, curves.effects, curves.trial, curves.time, losses)
+        given = b"".join(array.tobytes() for array in seen)  # all that the fit sees
         key, theta = self.known.get(trend, (b"", np.empty(0)))
         if given != key or not len(theta):
-            curves, losses = assemble(self.frame, reading, kept, points)
             shape = self.frame.shape
             prior = hyperprior(shape, trend=trend)
             theta = fit(CurvePosterior(shape, prior, curves, Scale.of(losses)(losses)))
