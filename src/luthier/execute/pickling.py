@@ -8,7 +8,7 @@ import io
 import pickle
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any
 
 from luthier.errors import ObjectiveError
@@ -44,13 +44,18 @@ def dumps(objective: Objective) -> bytes:
 
 
 def _pickled(value: Any) -> bytes:
-    """Pickle by value; functions under ``functools.cache``, which cloudpickle takes for importable, included."""
+    """Pickle by value; functions under ``functools.cache``, which cloudpickle takes for importable, included.
+
+    Code keeps the name of its file, which cloudpickle 3.1.3 leaves out: tracebacks show its lines.
+    """
     import cloudpickle
 
     class Pickler(cloudpickle.CloudPickler):  # type: ignore[misc]
         def reducer_override(self, given: Any) -> Any:
             if isinstance(given, functools._lru_cache_wrapper):
                 return _cached, (given.__wrapped__, given.cache_parameters())
+            if isinstance(given, CodeType):
+                return _located, (given.co_filename, *self.dispatch_table[CodeType](given))
             return super().reducer_override(given)
 
     buffer = io.BytesIO()
@@ -61,6 +66,11 @@ def _pickled(value: Any) -> bytes:
 def _cached(function: Any, parameters: dict[str, Any]) -> Any:
     """Put a cache, empty, around a function again."""
     return functools.lru_cache(**parameters)(function)
+
+
+def _located(file: str, make: Any, args: tuple[Any, ...]) -> Any:
+    """Give code the name of its file again."""
+    return make(*args).replace(co_filename=file)
 
 
 def _loose(module: ModuleType) -> bool:
