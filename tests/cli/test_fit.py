@@ -260,7 +260,7 @@ def test_the_loop_of_prices_queue_answers_and_training_again(place, luthier):
     result = luthier("fit", "data.csv", *QUICK, "--answers", "queue.csv", "new.csv")
     assert f"queue.csv: {len(rows) - 2} answers of a person to train on" in result.stderr
     assert "line 2: 'yess' is none of the 3 classes; did you mean 'yes'?" in result.stderr
-    assert "1 lines of the queue are not in the file" in result.stderr
+    assert "1 line of the queue is not in the file" in result.stderr
     assert "Summary: runs/data-queue/summary.md" in result.stdout
     page = (place / "runs/data-queue/summary.md").read_text()
     assert "--answers queue.csv new.csv" in page  # the command that goes on

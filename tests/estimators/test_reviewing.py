@@ -152,7 +152,7 @@ def test_answers_are_trained_on_and_the_others_stay_where_they_were(made, tmp_pa
     assert f"q.csv: {count - 4} answers of a person to train on, 1 row without one" in told
     assert "q.csv, line 2: 'bug' is none of the 3 classes" in told
     assert "q.csv, line 4: the row 'x' is no number of a row" in told
-    assert "lines of the queue are not in the file: 5" in told
+    assert "1 line of the queue is not in the file: 5" in told
     fitted = run(data)
     assert fitted.prepared.rows["train"].tolist()[-1] == len(data) - 1
     assert f"{count - 4} answers" in summary(fitted)

@@ -213,9 +213,9 @@ def read_answers(
         else:
             found[row] = (place, line)
     if rows is not None:
-        problems += _gone("rows", set(np.asarray(rows).tolist()) - seen)
+        problems += _gone("row", set(np.asarray(rows).tolist()) - seen)
     elif len(totals) == 1:  # more than one: several queues were pasted together
-        problems += _gone("lines", set(range(1, totals.pop() + 1)) - numbers)
+        problems += _gone("line", set(range(1, totals.pop() + 1)) - numbers)
     kept = sorted(set(found) - twice)
     places = np.array([found[row][0] for row in kept], np.int64)
     return Answers(np.array(kept, np.int64), places, _array(named)[places], unanswered, tuple(problems))
@@ -230,7 +230,8 @@ def _spellings(names: Sequence[Any]) -> dict[str, int]:
 
 def _gone(what: str, numbers: set[int]) -> list[str]:
     listed = ", ".join(map(str, sorted(numbers)[:5])) + (", ..." if len(numbers) > 5 else "")
-    return [f"{len(numbers)} {what} of the queue are not in the file: {listed}"] if numbers else []
+    count = f"1 {what} of the queue is" if len(numbers) == 1 else f"{len(numbers)} {what}s of the queue are"
+    return [f"{count} not in the file: {listed}"] if numbers else []
 
 
 def _lines(path: Path) -> Iterable[tuple[int, Mapping[str, str]]]:
