@@ -208,11 +208,32 @@ def keras_search(data, seconds, seed):
     y, classes = data["y"], int(data["y"].max()) + 1
     train, valid = cut(data, 0)
 
+    class Moved(keras.layers.Layer):
+        """Shifts, turns and mirrors each image in PyTorch: Keras's own layers took 34 s an epoch on this backend."""
+
+        def __init__(self, strength, mirror):
+            super().__init__()
+            self.strength, self.mirror = strength, mirror
+
+        def call(self, images, training=False):
+            if not training:
+                return images
+            images, n = images.permute(0, 3, 1, 2), len(images)
+            turn = (torch.rand(n) * 2 - 1) * self.strength / 3 * 2 * math.pi
+            shift = (torch.rand(2, n) * 2 - 1) * 2 * self.strength
+            side = torch.where(torch.rand(n) < 0.5, -1.0, 1.0) if self.mirror else torch.ones(n)
+            rows = torch.stack([side * turn.cos(), -turn.sin(), shift[0], side * turn.sin(), turn.cos(), shift[1]], 1)
+            grid = torch.nn.functional.affine_grid(rows.reshape(n, 2, 3), images.shape, align_corners=False)
+            return torch.nn.functional.grid_sample(images, grid, align_corners=False).permute(0, 2, 3, 1)
+
+        def compute_output_shape(self, shape):
+            return shape
+
     class TimeIsUp(BaseException):
         """No Exception: Keras Tuner would take it for a failing trial."""
 
     class Deadline(keras.callbacks.Callback):
-        def on_epoch_end(self, epoch, logs=None):
+        def on_train_batch_end(self, batch, logs=None):
             if time.time() > deadline:
                 raise TimeIsUp
 
@@ -222,8 +243,7 @@ def keras_search(data, seconds, seed):
             width, kernel = hp.Int("width", 8, 64, sampling="log", default=24), hp.Choice("kernel", [3, 5, 7])
             activation = hp.Choice("activation", ["relu", "leaky_relu", "gelu", "silu", "tanh"])
             net = [layers.Input(x.shape[1:]), layers.Normalization(mean=x.mean(), variance=x.var())]
-            augment = hp.Float("augment", 0.0, 0.15)
-            net += [layers.RandomTranslation(augment, augment), layers.RandomRotation(augment / 3)]
+            net.append(Moved(hp.Float("augment", 0.0, 0.15), hp.Boolean("mirror")))
             for stage in range(hp.Int("depth", 1, 4, default=3)):
                 for _ in range(hp.Int("blocks", 1, 2)):
                     net.append(layers.Conv2D(width * 2**stage, kernel, padding="same", use_bias=False))
