@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 
 EPOCHS = 12
+OPTUNA_EPOCHS = 24  # as many as Luthier chooses in ten minutes
 SHARE = 0.85  # of the budget for the search; the rest is for training the best on all rows
 
 
@@ -88,6 +89,13 @@ def suggested(trial, space):
     return config
 
 
+def same_recipe():
+    import luthier as lt
+    from luthier.recipes import recipe
+
+    return recipe("image", epochs=OPTUNA_EPOCHS, mirror=lt.Choice(False, True, prior=False))
+
+
 def parameters(config, space):
     """The other way: Optuna's parameters of a configuration."""
     import luthier as lt
@@ -131,16 +139,14 @@ def optuna_worker(path, url, deadline, seed):
     import optuna
     import torch
 
-    from luthier.recipes import recipe
-
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     with np.load(path) as file:
         x, y = torch.tensor(file["x"]).float() / 255, torch.tensor(file["y"])
     train, valid = (torch.tensor(part) for part in cut({"y": y}, 0))
-    images = recipe("image", epochs=EPOCHS)
+    images = same_recipe()
     study = optuna.load_study(
         study_name="fit", storage=storage(url), sampler=optuna.samplers.TPESampler(seed=seed, multivariate=True),
-        pruner=optuna.pruners.HyperbandPruner(min_resource=1, max_resource=EPOCHS),
+        pruner=optuna.pruners.HyperbandPruner(min_resource=1, max_resource=OPTUNA_EPOCHS),
     )  # fmt: skip
 
     def objective(trial):
@@ -162,14 +168,12 @@ def optuna_search(data, seconds, seed):
     import optuna
     import torch
 
-    from luthier.recipes import recipe
-
     deadline = time.time() + SHARE * seconds
     with tempfile.TemporaryDirectory() as folder:
         path, url = Path(folder) / "data.npz", str(Path(folder) / "journal.log")
         np.savez(path, x=data["x"], y=data["y"])
         study = optuna.create_study(study_name="fit", storage=storage(url), direction="maximize")
-        images = recipe("image", epochs=EPOCHS)
+        images = same_recipe()
         study.enqueue_trial(parameters(images.default, images.space))
         workers = [
             subprocess.Popen([sys.executable, __file__, "worker", path, url, str(deadline), str(100 * seed + k)])
