@@ -326,15 +326,12 @@ def autogluon_search(data, seconds, seed):
     import pandas
     from autogluon.tabular import TabularPredictor
 
-    def frame(part, targets):
-        columns = pandas.DataFrame(data[part].reshape(len(data[part]), -1)).add_prefix("x")
-        return columns.assign(target=data[targets])
-
+    train, test = (pandas.read_csv(data["folder"] / f"{part}.csv") for part in ("train", "test"))
     kind = "regression" if data.get("regression", False) else "multiclass"
     with tempfile.TemporaryDirectory() as folder:
-        predictor = TabularPredictor("target", path=folder, problem_type=kind, verbosity=0)
-        predictor.fit(frame("x", "y"), time_limit=seconds, num_cpus=2)
-        found = predictor.evaluate(frame("x_test", "y_test"), silent=True)
+        predictor = TabularPredictor(TARGETS[data["folder"].name], path=folder, problem_type=kind, verbosity=0)
+        predictor.fit(train, time_limit=seconds, num_cpus=2)
+        found = predictor.evaluate(test, silent=True)
         best = predictor.model_best
     return float(found["r2" if kind == "regression" else "accuracy"]), {"model": best}
 

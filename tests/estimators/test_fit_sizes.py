@@ -42,11 +42,11 @@ def test_the_default_and_its_retraining_fit_into_the_budget(epoch_s):
     one = found.epochs * epoch_s * found.rows / 10_000
     assert one <= found.tuning_s
     assert found.tuning_s + found.kept_s == pytest.approx(600.0)
-    assert 1 <= found.epochs <= 12
+    assert 1 <= found.epochs <= 24  # images: twice the usual where there is time
 
 
 def test_a_slow_epoch_means_fewer_epochs_and_at_last_fewer_rows():
-    assert sizes(10_000, 0.1).epochs == 12
+    assert sizes(10_000, 0.1).epochs == 24
     assert sizes(10_000, 60.0).epochs < 12
     slow = sizes(10_000, 4000.0)
     assert slow.rows < 10_000

@@ -9,6 +9,11 @@ import numpy as np
 from luthier.contracts import New, Proposal, Resume, Search
 from luthier.history import History
 from luthier.search import search_of
+from luthier.search.adaptive import AdaptiveSearch
+from luthier.search.freeze import FreezeSearch
+
+_BEGINNING = 1 / 8  # of a training
+_FINISHED = 8
 
 
 class DefaultFirst:
@@ -55,3 +60,12 @@ class DefaultFirst:
         """Return what the search foresees of paused trials."""
         prospects = getattr(self._search, "prospects", None)
         return {} if prospects is None else dict(prospects(history))
+
+
+def thorough() -> AdaptiveSearch:
+    """Return freeze-thaw that trains several configurations to their ends, for a budget of about ten trainings.
+
+    What a job hands over is a trained network. Half of its budget goes to beginnings, the other half to finishing the
+    best by forecast: the first epochs at a rate that comes down only later tell little of how a training ends.
+    """
+    return AdaptiveSearch(thaw=FreezeSearch(share=_BEGINNING, last=0.5, few=_FINISHED))

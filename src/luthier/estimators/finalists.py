@@ -16,7 +16,7 @@ from luthier.errors import LuthierError
 from luthier.estimators.network import Network, network_from
 from luthier.estimators.objective import Parts, Training, some_rows
 from luthier.estimators.prepared import Prepared
-from luthier.estimators.retraining import Diverged, Retraining
+from luthier.estimators.retraining import Diverged, Retraining, begun
 from luthier.estimators.saved import SavedModel
 from luthier.estimators.targets import ClassTargets
 from luthier.execute import checkpoint
@@ -28,6 +28,9 @@ _CANDIDATES = 12  # networks that an ensemble is selected from
 _MOST = 5  # of them in it
 _MEAN_OF = 3  # networks that an ensemble for numbers is the mean of
 _LEAST = 0.5  # of the epochs: below it a network that has seen the validation rows too is hardly better
+_LONGER = {"image": 3.0}  # times the epochs of the search, at most, where there is time and its loss still fell
+_STILL = 0.9  # share of a training after which its best epoch lay, where it was still getting better
+_FASTER = 1.6  # times that an epoch goes with all processors, at most; it looks at the clock meanwhile
 _LATE = 2.0  # times what is left; the estimate is from the search, where several trials shared the processors
 
 
@@ -231,20 +234,26 @@ def retrain(
             "search is taken"
         )
     counts = [max(1, round(share * epochs)) for epochs in chosen.epochs]
-    shorter = counts != chosen.epochs
+    if share == 1.0 and (longer := _longer(chosen, prepared.dataset.task, left_s / max(needed, 1e-6))):
+        counts, needed = [longer], left_s
+    shorter = counts < chosen.epochs
     say(
         f"training {chosen.title} again on {len(whole[1]):,} rows, validation rows included, about "
-        f"{clock(share * needed)}" + (f", for {share:.0%} of its epochs: there is no time for all" if shorter else "")
+        f"{clock(share * needed)}"
+        + (f", for {share:.0%} of its epochs: there is no time for all" if shorter else "")
+        + (f", for up to {counts[0]} epochs: it was still getting better" if counts > chosen.epochs else "")
     )
     networks, until = [], time.monotonic() + max(left_s, 1.0)  # as `share` has it
     for place, trial in enumerate(chosen.trials):
         where = None if directory is None else directory / "retraining" / f"{place}"
-        epochs, now = counts[place], time.monotonic()
+        what = {"trial": trial.number, "rows": len(whole[1]), "chosen": chosen.epochs[place]}
+        epochs, now = begun(where, what) or counts[place], time.monotonic()
         loop = Retraining(
             epochs, until=now + (until - now) / (len(chosen.trials) - place), directory=where,
-            what={"trial": trial.number, "epochs": epochs, "rows": len(whole[1])},
+            what=what,
         )  # fmt: skip
-        config = settled(trial, epochs, shorter=shorter) if not chosen.folded or shorter else trial.config
+        other = epochs != chosen.epochs[place]
+        config = settled(trial, epochs, other=other) if not chosen.folded or other else trial.config
         plan = training.plan(config, whole, seed=trial.seed, device=_device())
         try:
             plan.fit(None, run=loop)
@@ -268,14 +277,28 @@ def retrain(
     return model_of(networks, chosen.weights, [trial.config for trial in chosen.trials], prepared), ""
 
 
-def settled(trial: Trial, epochs: int, *, shorter: bool = False) -> dict[str, Any]:
+def _longer(chosen: Chosen, task: str, room: float) -> int:
+    """How many epochs to train the chosen network, more than in the search; 0 for as many.
+
+    A search compares short trainings; what is best in it mostly gains from a longer one with a slower schedule, if it
+    was at its best when it ended. `room` is the time that is left, in units of the training in the search.
+    """
+    trial, epochs = chosen.trials[0], chosen.epochs[0]
+    most = _LONGER.get(task, 1.0) * int(trial.config["epochs"])
+    if len(chosen.trials) > 1 or chosen.folded or not math.isfinite(room) or epochs < _STILL * trial.steps:
+        return 0
+    count = int(min(most, _FASTER * room * epochs))
+    return count if count > epochs else 0
+
+
+def settled(trial: Trial, epochs: int, *, other: bool = False) -> dict[str, Any]:
     """Return the configuration to train once more.
 
     A trial that was paused on its way has trained at rates that were still to come down: its schedule is shortened to
-    the epochs that it had; so it is where there is no time for all of them.
+    the epochs that it had; so it is where there is no time for all of them, or for `other` reasons another number.
     """
     whole = int(trial.config["epochs"])
-    return {**trial.config, "epochs": epochs if shorter or trial.steps < whole else whole}
+    return {**trial.config, "epochs": epochs if other or trial.steps < whole else whole}
 
 
 def _device() -> str:

@@ -25,7 +25,7 @@ from luthier.classifiers import TrackRecord
 from luthier.data.split import together
 from luthier.errors import SettingError
 from luthier.estimators import finalists
-from luthier.estimators.default_first import DefaultFirst
+from luthier.estimators.default_first import DefaultFirst, thorough
 from luthier.estimators.files import alone, read_json, write_json
 from luthier.estimators.held_out import Result, assess, tested, write_down
 from luthier.estimators.metric_names import final_metric
@@ -320,7 +320,9 @@ class Job:
 
             return StagedSearch(made.stages())
         plain = self._wishes.folds is None and self._wishes.mode == "caviar"
-        return DefaultFirst(made.default) if plain and self._wishes.search == "auto" else self._wishes.search
+        return (
+            DefaultFirst(made.default, thorough()) if plain and self._wishes.search == "auto" else self._wishes.search
+        )
 
     # -- the end -----------------------------------------------------------------------------------------------------
 

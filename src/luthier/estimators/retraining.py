@@ -13,6 +13,7 @@ from luthier.errors import LuthierError
 from luthier.execute import checkpoint
 
 _EVERY_S = 2.0
+_SEEN = 3  # epochs by which the others are judged: the first is slower
 
 
 class Diverged(LuthierError):
@@ -51,7 +52,7 @@ class Retraining:
         self.epochs, self.directory, self.what, self._every_s = epochs, directory, dict(what or {}), every_s
         self._until, self._shortened, self._clock = until, 0, clock
         self._kept: dict[str, Any] = {}
-        self._done = 0
+        self._done, self._planned = 0, epochs
 
     def keep(self, **objects: Any) -> Any:
         """Keep trainers; give them back the state of the last checkpoint."""
@@ -74,7 +75,8 @@ class Retraining:
             self._done += 1
             now = self._clock()
             epoch_s = max((now - begun) / (self._done - first), 1e-9)
-            if now + epoch_s * (self.epochs - self._done) > self._until:
+            seen = self._done - first >= _SEEN or now + _SEEN * epoch_s > self._until
+            if seen and now + epoch_s * (self.epochs - self._done) > self._until:
                 self._shorten(self._done + max(0, int((self._until - now) / epoch_s)))
             if self.directory is not None and now - written >= self._every_s:
                 self._write(self.directory)
@@ -99,7 +101,13 @@ class Retraining:
 
     def _write(self, directory: Path) -> None:
         states = {name: kept.state_dict() for name, kept in self._kept.items()}
-        content = {"step": self._done, "shortened": self._shortened, "what": self.what, "objects": states}
+        content = {
+            "step": self._done,
+            "epochs": self._planned,
+            "shortened": self._shortened,
+            "what": self.what,
+            "objects": states,
+        }
         checkpoint.write(directory, self._done, checkpoint.dumps(content))
         checkpoint.prune(directory, {self._done})
 
@@ -107,3 +115,17 @@ class Retraining:
         """Delete the checkpoints."""
         if self.directory is not None:
             shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def begun(directory: Path | None, what: Mapping[str, Any]) -> int:
+    """Return for how many epochs a retraining was begun that was interrupted; 0 if there is none.
+
+    Parameters
+    ----------
+    directory
+        Of its checkpoints.
+    what
+        What is trained, see `Retraining`.
+    """
+    saved = None if directory is None else checkpoint.latest(directory)
+    return int(saved["epochs"]) if saved is not None and saved["what"] == dict(what) else 0

@@ -32,11 +32,10 @@ from luthier.trial import State, Trial
 
 _THAWED = 64  # paused trials that are forecast: those with the lowest losses, and the last ones
 _AHEAD = 128  # trials under way that are imagined: the latest
-_FINISHED = 3  # trials that the last part of a budget finishes
+_KEPT = 3  # trials with the lowest losses that are never hopeless
 _HOPELESS = (
     6.0  # standard deviations behind the best from which on a trial is given up; forecasts err by 2 to 5 at worst
 )
-_LAST = 0.9  # share of a budget after which nothing else is done
 
 
 class FreezeSearch:
@@ -49,6 +48,10 @@ class FreezeSearch:
     per_second
         Deal out seconds instead of steps: where a step of one configuration takes twice as long, it gets half of them.
         The proposals of a real study then depend on measured times and cannot be repeated exactly.
+    last
+        Share of the budget after which nothing else is done than to finish the best few trials by forecast.
+    few
+        How many these are, those that have ended included.
     resume_steps
         What it costs to go on with a paused trial, in steps: loading its checkpoint, or the data. Paused trials have so
         many steps less to reach an aim, but at least half of them, and get at least as many when they are chosen. None
@@ -57,13 +60,12 @@ class FreezeSearch:
     Raises
     ------
     SettingError
-        If `share` is not above 0 and up to 1, or `resume_steps` is negative.
+        If `share` is not above 0 and up to 1, `last` not from 0 to 1, `few` not above 0, or `resume_steps` negative.
 
     Notes
     -----
-    The last tenth of a budget finishes the best few trials by forecast. With a budget in trials, so does what follows
-    the start of the last one. With several metrics, each decision looks along one of a few directions to the front, see
-    `luthier.search.freeze_many`.
+    With a budget in trials, what follows the start of the last one finishes the best few, too. With several metrics,
+    each decision looks along one of a few directions to the front, see `luthier.search.freeze_many`.
 
     Examples
     --------
@@ -79,14 +81,20 @@ class FreezeSearch:
 
     paced = True  # it looks at what is spent, and makes several decisions between two new trials
 
-    def __init__(self, *, share: float = 1 / 16, per_second: bool = False, resume_steps: float | None = None) -> None:
+    def __init__(
+        self, *, share: float = 1 / 16, last: float = 0.9, few: int = 3, per_second: bool = False,
+        resume_steps: float | None = None,
+    ) -> None:  # fmt: skip
         if not 0.0 < share <= 1.0:
             raise SettingError(f"share= is above 0 and up to 1, got {share!r}")
+        if not 0.0 <= last <= 1.0 or few < 1:
+            raise SettingError(f"last= is from 0 to 1 and few= from 1 up, got {last!r} and {few!r}")
         if resume_steps is not None and not 0.0 <= resume_steps < math.inf:
             raise SettingError(
                 f"resume_steps= is a number of steps from 0 up, or None to measure it, got {resume_steps!r}"
             )
-        self.share, self.per_second, self.resume_steps = share, per_second, resume_steps
+        self.share, self.last, self.few = share, last, few
+        self.per_second, self.resume_steps = per_second, resume_steps
         self._reader: Reader | None = None
         self._fitters: dict[int, Fitter] = {}  # by direction; 0 is that of the first metric
         self._surrogates: Surrogates | None = None
@@ -247,7 +255,7 @@ class _Decision:
     def weigh(self, forecasts: Forecasts, also: set[bytes], rng: np.random.Generator) -> Proposal | None:
         """Draw an aim; return what is likeliest to reach it."""
         aim = self.aim(forecasts, rng)
-        if self.history.share >= _LAST:
+        if self.history.share >= self.search.last:
             last = self.finish(forecasts)
             if last is not None:
                 return last
@@ -316,7 +324,7 @@ class _Decision:
         places = np.array(list(forecasts.row))
         mean, _ = forecasts.model.of_trials(np.array(list(forecasts.row.values()), dtype=np.intp), np.ones(len(places)))
         open_places = set(self.candidates([i for i in self.reading.paused if i in forecasts.row]))
-        for place in places[np.argsort(mean, kind="stable")[:_FINISHED]].tolist():
+        for place in places[np.argsort(mean, kind="stable")[: self.search.few]].tolist():
             if place in open_places:
                 why = "to finish the best few: " + reason_resume(self.metric, self.reading, forecasts, place)
                 return Resume(self.reading.strands[place].trial.number, reason=why)
@@ -327,7 +335,7 @@ class _Decision:
         strands = self.reading.strands
         if not any(strand.trial.state is State.DONE for strand in strands):
             return {}
-        among = sorted(range(len(strands)), key=lambda i: (strands[i].best, i))[:_FINISHED]
+        among = sorted(range(len(strands)), key=lambda i: (strands[i].best, i))[:_KEPT]
         behind = self.behind(forecasts, [i for i in self.reading.paused if i not in among])
         return {
             strand.trial.number: reason_give_up(self.metric, self.reading, forecasts, i)
