@@ -361,6 +361,29 @@ def test_a_retraining_that_gets_no_further_than_a_few_epochs_is_not_taken():
     assert "the time allowed for" in said[-1]
 
 
+def test_images_that_still_got_better_are_trained_longer_where_there_is_time(tmp_path):
+    x, y = np.random.default_rng(0).random((60, 6, 6)).astype(np.float32), np.arange(60) % 2
+    fitted = run(from_arrays(x, y, task="image"), budget=1, epochs=2)
+    training = Training(Recipe("image", fitted.study.space), fitted.prepared.targets, fitted.prepared.parts)
+    chosen = replace(finalists.choose(fitted.study, training, fitted.prepared, ensemble=False), epochs=[2])
+    whole = len(fitted.prepared.parts.whole[1]) / len(fitted.prepared.parts.train[1])
+
+    def epochs(left_s, longer=True, chosen=chosen):
+        said = []
+        model, _ = finalists.retrain(
+            chosen, training, fitted.prepared, everything=fitted.prepared.parts, directory=None, left_s=left_s,
+            longer=longer, say=said.append,
+        )  # fmt: skip
+        assert ("it was still getting better" in said[0]) == (model.facts["again"] > [2])
+        return model.facts["again"]
+
+    assert epochs(1e6) == [6]
+    assert epochs(1e6, longer=False) == epochs(math.inf) == [2]
+    assert epochs(1e6, chosen=replace(chosen, epochs=[1])) == [1]  # it was best before its end
+    object.__setattr__(chosen.trials[0], "seconds", 1000.0)
+    assert epochs(1.5 * chosen.seconds * whole) == [4]
+
+
 def test_a_search_on_fewer_rows_ends_with_a_training_on_all_if_there_is_time():
     fitted = run(from_arrays(*blobs(400)), budget=1)
     everything = fitted.prepared.parts

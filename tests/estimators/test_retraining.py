@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from luthier.estimators.retraining import Diverged, Retraining
+from luthier.estimators.retraining import Diverged, Retraining, begun
 from luthier.recipes import recipe
 
 RECIPE = recipe("tabular", epochs=8)
@@ -67,6 +67,22 @@ def test_a_shortened_retraining_goes_on_to_the_bit(tmp_path):
     rest.fit(None, run=Retraining(6, directory=tmp_path))
     assert len(rest.trainer.curve) == 4
     torch.testing.assert_close(weights(rest), weights(whole), rtol=0, atol=0)
+
+
+def test_an_interrupted_retraining_says_for_how_many_epochs_it_was_begun(tmp_path):
+    stopped, what = Retraining(7, directory=tmp_path, what={"trial": 1}, every_s=0.0), {"trial": 1}
+    for epoch in stopped.steps(7):
+        stopped._shorten(5)
+        if epoch == 2:
+            break
+    assert begun(tmp_path, what) == 7
+    assert begun(tmp_path, {"trial": 2}) == begun(None, what) == begun(tmp_path / "none", what) == 0
+
+
+def test_the_first_epoch_does_not_shorten_a_retraining():
+    times = iter([0.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0])
+    loop = Retraining(7, until=9.0, clock=lambda: next(times))
+    assert len(list(loop.steps(7))) == 6  # by the mean of three; by the first there would be four
 
 
 def test_checkpoints_of_another_training_are_not_used(tmp_path):

@@ -79,6 +79,19 @@ class Forgetful:
         return self.make().resume(history)
 
 
+def test_the_last_part_of_a_budget_can_begin_earlier_and_finish_more():
+    def ended(search):
+        return sum(t.steps == 32 for t in run(search, budget="480 steps").study.trials)
+
+    assert ended(FreezeSearch(last=0.4, few=8)) > ended(FreezeSearch()) + 2
+
+
+@pytest.mark.parametrize("wrong", [{"last": 1.1}, {"last": -0.1}, {"few": 0}])
+def test_a_last_part_that_makes_no_sense_is_refused(wrong):
+    with pytest.raises(SettingError, match=r"last= is from 0 to 1"):
+        FreezeSearch(**wrong)
+
+
 @pytest.mark.parametrize("make", [FreezeSearch, AdaptiveSearch])
 @pytest.mark.parametrize("workers", [1, 4, 8])
 def test_a_fresh_instance_gives_the_same_answers(make, workers):

@@ -196,6 +196,7 @@ def retrain(
     everything: Parts,
     directory: Path | None,
     left_s: float,
+    longer: bool = False,
     say: Say,
 ) -> tuple[SavedModel, str]:
     """Train the chosen configurations on training and validation rows together.
@@ -214,13 +215,16 @@ def retrain(
         Where checkpoints are kept meanwhile.
     left_s
         Of the budget, for this.
+    longer
+        Whether a network that was still getting better may be trained for more epochs than in the search.
     say
         Called with what is done.
 
     Returns
     -------
     SavedModel, str
-        And why it was not done, if it was not: then the model is that of the search.
+        With the epochs of each network in its facts, as ``"again"``; and why it was not done, if it was not: then the
+        model is that of the search.
     """
     train, whole = prepared.parts.train, everything.whole
     needed = chosen.seconds * len(whole[1]) / len(train[1])
@@ -234,16 +238,19 @@ def retrain(
             "search is taken"
         )
     counts = [max(1, round(share * epochs)) for epochs in chosen.epochs]
-    if share == 1.0 and (longer := _longer(chosen, prepared.dataset.task, left_s / max(needed, 1e-6))):
-        counts, needed = [longer], left_s
+    more = _longer(chosen, prepared.dataset.task, left_s / max(needed, 1e-6)) if longer and share == 1.0 else 0
+    if more:
+        counts, needed = [more], min(left_s, needed * more / chosen.epochs[0])
     shorter = counts < chosen.epochs
     say(
         f"training {chosen.title} again on {len(whole[1]):,} rows, validation rows included, about "
         f"{clock(share * needed)}"
         + (f", for {share:.0%} of its epochs: there is no time for all" if shorter else "")
-        + (f", for up to {counts[0]} epochs: it was still getting better" if counts > chosen.epochs else "")
+        + (f", for up to {counts[0]} epochs: it was still getting better" if more else "")
     )
-    networks, until = [], time.monotonic() + max(left_s, 1.0)  # as `share` has it
+    networks: list[Network] = []
+    ends: list[int] = []  # epochs
+    until = time.monotonic() + max(left_s, 1.0)  # as `share` has it
     for place, trial in enumerate(chosen.trials):
         where = None if directory is None else directory / "retraining" / f"{place}"
         what = {"trial": trial.number, "rows": len(whole[1]), "chosen": chosen.epochs[place]}
@@ -274,7 +281,10 @@ def retrain(
             )
         plan.trainer.model.cpu()
         networks.append(network_from(plan, prepared.dataset.task, trial.config, whole[0]))
-    return model_of(networks, chosen.weights, [trial.config for trial in chosen.trials], prepared), ""
+        ends.append(loop.epochs)
+    model = model_of(networks, chosen.weights, [trial.config for trial in chosen.trials], prepared)
+    model.facts = {"again": ends}
+    return model, ""
 
 
 def _longer(chosen: Chosen, task: str, room: float) -> int:

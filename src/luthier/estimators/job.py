@@ -188,7 +188,7 @@ class Job:
         latest = {"budget": _plain(self._budget), "review": None if review is None else review.state()}
         if any(there.get(name) != value for name, value in latest.items()):
             write_json(path, {**there, **latest})  # the latest is what to go on with
-        kept = {name: said[name] for name in ("metric", "folds", "mode", "test", "look")}
+        kept = {name: said[name] for name in ("metric", "epochs", "folds", "mode", "test", "look")}
         self._wishes = replace(self._wishes, **kept, seed=there["seed"])
         self._wishes.check(self._dataset.goal)
         return there
@@ -366,14 +366,14 @@ class Job:
         else:
             retrained, why = finalists.retrain(
                 chosen, training, fitted.prepared, everything=self._everything, directory=self._directory,
-                left_s=left, say=self._say,
+                left_s=left, longer=self._wishes.epochs is None, say=self._say,
             )  # fmt: skip
         if why:
             fitted.notes.append(why)
             self._say(why)
         model: SavedModel = retrained
         model.temperature = temperature
-        model.facts = {**facts, "retrained": not why}
+        model.facts = {**facts, **retrained.facts, "retrained": not why}
         self._review(model, fitted)
         if place is not None:
             model.save(place)

@@ -242,9 +242,13 @@ def _worth(fitted: Fitted, drawn: Mapping[str, str]) -> list[str]:
     for name in names:
         row = f"| {WORDS[name]} | {shown(name, valid[name])} |"
         lines.append(row if tested is None else f"{row} {shown(name, tested['metrics'].get(name, float('nan')))} |")
-    again = "was trained again on training and validation rows together, and" if _retrained(fitted) else ""
-    if tested is not None and again:
-        lines += ["", f"The model that was tested {again} has seen more than the one in the column before."]
+    if tested is not None and _retrained(fitted):
+        longer = fitted.model.facts.get("again", [0])[0] > fitted.model.facts["epochs"]
+        epochs = f" for {fitted.model.facts['again'][0]} epochs" if longer else ""
+        lines += [
+            "", f"The model that was tested was trained again{epochs} on training and validation rows together, and "
+            "has seen more than the one in the column before.",
+        ]  # fmt: skip
     if isinstance(fitted.model.targets, TextTargets):
         lines += [
             "", "Both are of texts that the network writes by itself: word accuracy is the share of words at the right "
