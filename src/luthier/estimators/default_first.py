@@ -66,6 +66,7 @@ def thorough() -> AdaptiveSearch:
     """Return freeze-thaw that trains several configurations to their ends, for a budget of about ten trainings.
 
     What a job hands over is a trained network. Half of its budget goes to beginnings, the other half to finishing the
-    best by forecast: the first epochs at a rate that comes down only later tell little of how a training ends.
+    best by forecast: the first epochs at a rate that comes down only later tell little of how a training ends. On
+    Fashion-MNIST, ten minutes, the usual way began 40 to 50 configurations and finished the default only.
     """
     return AdaptiveSearch(thaw=FreezeSearch(share=_BEGINNING, last=0.5, few=_FINISHED))

@@ -320,9 +320,9 @@ class Job:
 
             return StagedSearch(made.stages())
         plain = self._wishes.folds is None and self._wishes.mode == "caviar"
-        return (
-            DefaultFirst(made.default, thorough()) if plain and self._wishes.search == "auto" else self._wishes.search
-        )
+        if not plain or self._wishes.search != "auto":
+            return self._wishes.search
+        return DefaultFirst(made.default, thorough() if made.task == "image" else "adaptive")
 
     # -- the end -----------------------------------------------------------------------------------------------------
 
