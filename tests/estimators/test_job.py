@@ -384,6 +384,27 @@ def test_images_that_still_got_better_are_trained_longer_where_there_is_time(tmp
     assert epochs(1.5 * chosen.seconds * whole) == [4]
 
 
+def test_of_trials_that_the_validation_rows_cannot_tell_one_is_taken_that_can_be_trained_longer(monkeypatch):
+    x, y = np.random.default_rng(0).random((60, 6, 6)).astype(np.float32), np.arange(60) % 2
+    fitted = run(from_arrays(x, y, task="image"), budget=2, epochs=2)
+    training = Training(Recipe("image", fitted.study.space), fitted.prepared.targets, fitted.prepared.parts)
+    slow, quick = finalists.ranked(fitted.study)
+    object.__setattr__(slow, "seconds", 1000.0)
+    object.__setattr__(quick, "seconds", 10.0)
+
+    def chosen(gap, **options):
+        worth = {slow.number: -0.8, quick.number: -0.8 + gap}
+        monkeypatch.setattr(finalists, "_worth", lambda study, trial: worth[trial.number])
+        found = finalists.choose(fitted.study, training, fitted.prepared, ensemble=False, **options)
+        assert bool(found.note) == (found.trials[0] is quick)
+        return found.trials[0].number
+
+    assert chosen(0.05, kept_s=100.0) == quick.number  # nine validation rows: a standard error of 0.13
+    assert chosen(0.2, kept_s=100.0) == slow.number
+    assert chosen(0.05, kept_s=1e5) == slow.number  # there is time for either
+    assert chosen(0.05) == slow.number
+
+
 def test_a_search_on_fewer_rows_ends_with_a_training_on_all_if_there_is_time():
     fitted = run(from_arrays(*blobs(400)), budget=1)
     everything = fitted.prepared.parts

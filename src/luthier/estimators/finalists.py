@@ -30,6 +30,7 @@ _MEAN_OF = 3  # networks that an ensemble for numbers is the mean of
 _LEAST = 0.5  # of the epochs: below it a network that has seen the validation rows too is hardly better
 _LONGER = {"image": 3.0}  # times the epochs of the search, at most, where there is time and its loss still fell
 _STILL = 0.9  # share of a training after which its best epoch lay, where it was still getting better
+_ROOMY = 0.8  # of the longest training that is possible
 _FASTER = 1.6  # times that an epoch goes with all processors, at most; it looks at the clock meanwhile
 _LATE = 2.0  # times what is left; the estimate is from the search, where several trials shared the processors
 
@@ -50,6 +51,8 @@ class Chosen:
         Trained on the training rows only.
     folded : bool
         Whether a trial's seconds are those of folds.
+    note : str
+        Why it is not the trial with the best result, if it is not.
     """
 
     trials: list[Trial]
@@ -57,6 +60,7 @@ class Chosen:
     weights: list[float]
     model: SavedModel
     folded: bool = False
+    note: str = ""
 
     @property
     def key(self) -> list[list[float]]:
@@ -78,8 +82,24 @@ class Chosen:
         return sum(trial.seconds / max(trial.steps, 1) * epochs for trial, epochs in pairs)
 
 
-def choose(study: StudyReader, training: Training, prepared: Prepared, *, ensemble: bool) -> Chosen:
+def choose(
+    study: StudyReader, training: Training, prepared: Prepared, *, ensemble: bool, kept_s: float = math.inf
+) -> Chosen:
     """Take the best trial of a study, or an ensemble of its best ones.
+
+    Parameters
+    ----------
+    study
+        With checkpoints.
+    training
+        With the recipe.
+    prepared
+        The data.
+    ensemble
+        Whether to mix networks.
+    kept_s
+        Time that was kept for training the best again, and longer. Of trials that the validation rows cannot tell from
+        the best, one is taken whose training can be made longest in it.
 
     Raises
     ------
@@ -90,9 +110,13 @@ def choose(study: StudyReader, training: Training, prepared: Prepared, *, ensemb
     if not candidates:
         raise LuthierError("no trial has reached the end of an epoch: give a longer budget, or less data")
     if not ensemble:
-        trial = candidates[0]
+        trial = _roomiest(candidates, study, prepared, kept_s)
         network, epochs = restored(study, trial, training, prepared)
-        return Chosen([trial], [epochs], [1.0], model_of([network], [1.0], [trial.config], prepared))
+        note = "" if trial is candidates[0] else (
+            f"trial {candidates[0].number} did better, but by no more than {len(prepared.rows['valid']):,} validation "
+            f"rows can tell: trial {trial.number} was chosen, for which there is time to train it longer"
+        )  # fmt: skip
+        return Chosen([trial], [epochs], [1.0], model_of([network], [1.0], [trial.config], prepared), note=note)
     most = _CANDIDATES if prepared.targets.classes else _MEAN_OF
     found = [(trial, *restored(study, trial, training, prepared)) for trial in candidates[:most]]
     if prepared.targets.classes:
@@ -134,6 +158,24 @@ def ranked(study: StudyReader) -> list[Trial]:
     worth = {trial.number: _worth(study, trial) for trial in study.trials if trial.failure is None}
     kept = [trial for trial in study.trials if math.isfinite(worth.get(trial.number, math.inf))]
     return sorted(kept, key=lambda trial: (worth[trial.number], trial.number))
+
+
+def _roomiest(candidates: list[Trial], study: StudyReader, prepared: Prepared, kept_s: float) -> Trial:
+    """The best of those within a standard error of the best that can be trained about as many times longer as any."""
+    best, most = candidates[0], _LONGER.get(prepared.dataset.task, 1.0)
+    if study.metrics[0].name != "acc" or most == 1.0 or not math.isfinite(kept_s):
+        return best
+    accuracy, rows = -_worth(study, best), {name: len(rows) for name, rows in prepared.rows.items()}
+    error = math.sqrt(accuracy * (1.0 - accuracy) / rows["valid"])
+    near = [t for t in candidates if -_worth(study, t) >= accuracy - error and t.steps >= 0.5 * t.config["epochs"]]
+    share = rows["train"] / (rows["train"] + rows["valid"])
+
+    def longer(trial: Trial) -> float:
+        whole = trial.seconds / max(trial.steps, 1) * int(trial.config["epochs"])
+        return float(min(most, _FASTER * kept_s * share / max(whole, 1e-6)))
+
+    room = {trial.number: longer(trial) for trial in near}
+    return next((t for t in near if room[t.number] >= _ROOMY * max(room.values())), best)
 
 
 def _worth(study: StudyReader, trial: Trial) -> float:

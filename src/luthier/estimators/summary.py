@@ -192,7 +192,12 @@ def _best(fitted: Fitted) -> list[str]:
         lines.append("Only the recipe's default was tried.")
         lines += _watched(best)
     elif best.number == first.number:
-        lines.append("The recipe's default, the first trial, was not beaten.")
+        beaten = study.best is not None and study.best.number != first.number
+        lines.append(
+            "It is the recipe's default, the first trial."
+            if beaten
+            else "The recipe's default, the first trial, was not beaten."
+        )
     elif value is not None and before is not None:
         lines.append(
             f"Trial {best.number}: {WORDS[metric.name]} {shown(metric.name, value)} on the validation rows, against "
