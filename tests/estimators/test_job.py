@@ -361,50 +361,6 @@ def test_a_retraining_that_gets_no_further_than_a_few_epochs_is_not_taken():
     assert "the time allowed for" in said[-1]
 
 
-def test_images_that_still_got_better_are_trained_longer_where_there_is_time(tmp_path):
-    x, y = np.random.default_rng(0).random((60, 6, 6)).astype(np.float32), np.arange(60) % 2
-    fitted = run(from_arrays(x, y, task="image"), budget=1, epochs=2)
-    training = Training(Recipe("image", fitted.study.space), fitted.prepared.targets, fitted.prepared.parts)
-    chosen = replace(finalists.choose(fitted.study, training, fitted.prepared, ensemble=False), epochs=[2])
-    whole = len(fitted.prepared.parts.whole[1]) / len(fitted.prepared.parts.train[1])
-
-    def epochs(left_s, longer=True, chosen=chosen):
-        said = []
-        model, _ = finalists.retrain(
-            chosen, training, fitted.prepared, everything=fitted.prepared.parts, directory=None, left_s=left_s,
-            longer=longer, say=said.append,
-        )  # fmt: skip
-        assert ("it was still getting better" in said[0]) == (model.facts["again"] > [2])
-        return model.facts["again"]
-
-    assert epochs(1e6) == [6]
-    assert epochs(1e6, longer=False) == epochs(math.inf) == [2]
-    assert epochs(1e6, chosen=replace(chosen, epochs=[1])) == [1]  # it was best before its end
-    object.__setattr__(chosen.trials[0], "seconds", 1000.0)
-    assert epochs(1.5 * chosen.seconds * whole) == [4]
-
-
-def test_of_trials_that_the_validation_rows_cannot_tell_one_is_taken_that_can_be_trained_longer(monkeypatch):
-    x, y = np.random.default_rng(0).random((60, 6, 6)).astype(np.float32), np.arange(60) % 2
-    fitted = run(from_arrays(x, y, task="image"), budget=2, epochs=2)
-    training = Training(Recipe("image", fitted.study.space), fitted.prepared.targets, fitted.prepared.parts)
-    slow, quick = finalists.ranked(fitted.study)
-    object.__setattr__(slow, "seconds", 1000.0)
-    object.__setattr__(quick, "seconds", 10.0)
-
-    def chosen(gap, **options):
-        worth = {slow.number: -0.8, quick.number: -0.8 + gap}
-        monkeypatch.setattr(finalists, "_worth", lambda study, trial: worth[trial.number])
-        found = finalists.choose(fitted.study, training, fitted.prepared, ensemble=False, **options)
-        assert bool(found.note) == (found.trials[0] is quick)
-        return found.trials[0].number
-
-    assert chosen(0.05, kept_s=100.0) == quick.number  # nine validation rows: a standard error of 0.13
-    assert chosen(0.2, kept_s=100.0) == slow.number
-    assert chosen(0.05, kept_s=1e5) == slow.number  # there is time for either
-    assert chosen(0.05) == slow.number
-
-
 def test_a_search_on_fewer_rows_ends_with_a_training_on_all_if_there_is_time():
     fitted = run(from_arrays(*blobs(400)), budget=1)
     everything = fitted.prepared.parts

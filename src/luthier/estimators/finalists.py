@@ -28,10 +28,6 @@ _CANDIDATES = 12  # networks that an ensemble is selected from
 _MOST = 5  # of them in it
 _MEAN_OF = 3  # networks that an ensemble for numbers is the mean of
 _LEAST = 0.5  # of the epochs: below it a network that has seen the validation rows too is hardly better
-_LONGER = {"image": 3.0}  # times the epochs of the search, at most, where there is time and its loss still fell
-_STILL = 0.9  # share of a training after which its best epoch lay, where it was still getting better
-_ROOMY = 0.8  # of the longest training that is possible
-_FASTER = 1.6  # times that an epoch goes with all processors, at most; it looks at the clock meanwhile
 _LATE = 2.0  # times what is left; the estimate is from the search, where several trials shared the processors
 
 
@@ -51,8 +47,6 @@ class Chosen:
         Trained on the training rows only.
     folded : bool
         Whether a trial's seconds are those of folds.
-    note : str
-        Why it is not the trial with the best result, if it is not.
     """
 
     trials: list[Trial]
@@ -60,7 +54,6 @@ class Chosen:
     weights: list[float]
     model: SavedModel
     folded: bool = False
-    note: str = ""
 
     @property
     def key(self) -> list[list[float]]:
@@ -82,24 +75,8 @@ class Chosen:
         return sum(trial.seconds / max(trial.steps, 1) * epochs for trial, epochs in pairs)
 
 
-def choose(
-    study: StudyReader, training: Training, prepared: Prepared, *, ensemble: bool, kept_s: float = math.inf
-) -> Chosen:
+def choose(study: StudyReader, training: Training, prepared: Prepared, *, ensemble: bool) -> Chosen:
     """Take the best trial of a study, or an ensemble of its best ones.
-
-    Parameters
-    ----------
-    study
-        With checkpoints.
-    training
-        With the recipe.
-    prepared
-        The data.
-    ensemble
-        Whether to mix networks.
-    kept_s
-        Time that was kept for training the best again, and longer. Of trials that the validation rows cannot tell from
-        the best, one is taken whose training can be made longest in it.
 
     Raises
     ------
@@ -110,13 +87,9 @@ def choose(
     if not candidates:
         raise LuthierError("no trial has reached the end of an epoch: give a longer budget, or less data")
     if not ensemble:
-        trial = _roomiest(candidates, study, prepared, kept_s)
+        trial = candidates[0]
         network, epochs = restored(study, trial, training, prepared)
-        note = "" if trial is candidates[0] else (
-            f"trial {candidates[0].number} did better, but by no more than {len(prepared.rows['valid']):,} validation "
-            f"rows can tell: trial {trial.number} was chosen, for which there is time to train it longer"
-        )  # fmt: skip
-        return Chosen([trial], [epochs], [1.0], model_of([network], [1.0], [trial.config], prepared), note=note)
+        return Chosen([trial], [epochs], [1.0], model_of([network], [1.0], [trial.config], prepared))
     most = _CANDIDATES if prepared.targets.classes else _MEAN_OF
     found = [(trial, *restored(study, trial, training, prepared)) for trial in candidates[:most]]
     if prepared.targets.classes:
@@ -158,24 +131,6 @@ def ranked(study: StudyReader) -> list[Trial]:
     worth = {trial.number: _worth(study, trial) for trial in study.trials if trial.failure is None}
     kept = [trial for trial in study.trials if math.isfinite(worth.get(trial.number, math.inf))]
     return sorted(kept, key=lambda trial: (worth[trial.number], trial.number))
-
-
-def _roomiest(candidates: list[Trial], study: StudyReader, prepared: Prepared, kept_s: float) -> Trial:
-    """The best of those within a standard error of the best that can be trained about as many times longer as any."""
-    best, most = candidates[0], _LONGER.get(prepared.dataset.task, 1.0)
-    if study.metrics[0].name != "acc" or most == 1.0 or not math.isfinite(kept_s):
-        return best
-    accuracy, rows = -_worth(study, best), {name: len(rows) for name, rows in prepared.rows.items()}
-    error = math.sqrt(accuracy * (1.0 - accuracy) / rows["valid"])
-    near = [t for t in candidates if -_worth(study, t) >= accuracy - error and t.steps >= 0.5 * t.config["epochs"]]
-    share = rows["train"] / (rows["train"] + rows["valid"])
-
-    def longer(trial: Trial) -> float:
-        whole = trial.seconds / max(trial.steps, 1) * int(trial.config["epochs"])
-        return float(min(most, _FASTER * kept_s * share / max(whole, 1e-6)))
-
-    room = {trial.number: longer(trial) for trial in near}
-    return next((t for t in near if room[t.number] >= _ROOMY * max(room.values())), best)
 
 
 def _worth(study: StudyReader, trial: Trial) -> float:
@@ -238,7 +193,6 @@ def retrain(
     everything: Parts,
     directory: Path | None,
     left_s: float,
-    longer: bool = False,
     say: Say,
 ) -> tuple[SavedModel, str]:
     """Train the chosen configurations on training and validation rows together.
@@ -257,8 +211,6 @@ def retrain(
         Where checkpoints are kept meanwhile.
     left_s
         Of the budget, for this.
-    longer
-        Whether a network that was still getting better may be trained for more epochs than in the search.
     say
         Called with what is done.
 
@@ -280,15 +232,10 @@ def retrain(
             "search is taken"
         )
     counts = [max(1, round(share * epochs)) for epochs in chosen.epochs]
-    more = _longer(chosen, prepared.dataset.task, left_s / max(needed, 1e-6)) if longer and share == 1.0 else 0
-    if more:
-        counts, needed = [more], min(left_s, needed * more / chosen.epochs[0])
-    shorter = counts < chosen.epochs
+    shorter = counts != chosen.epochs
     say(
         f"training {chosen.title} again on {len(whole[1]):,} rows, validation rows included, about "
-        f"{clock(share * needed)}"
-        + (f", for {share:.0%} of its epochs: there is no time for all" if shorter else "")
-        + (f", for up to {counts[0]} epochs: it was still getting better" if more else "")
+        f"{clock(share * needed)}" + (f", for {share:.0%} of its epochs: there is no time for all" if shorter else "")
     )
     networks: list[Network] = []
     ends: list[int] = []  # epochs
@@ -301,8 +248,8 @@ def retrain(
             epochs, until=now + (until - now) / (len(chosen.trials) - place), directory=where,
             what=what,
         )  # fmt: skip
-        other = epochs != chosen.epochs[place]
-        config = settled(trial, epochs, other=other) if not chosen.folded or other else trial.config
+        shorter = epochs != chosen.epochs[place]
+        config = settled(trial, epochs, shorter=shorter) if not chosen.folded or shorter else trial.config
         plan = training.plan(config, whole, seed=trial.seed, device=_device())
         try:
             plan.fit(None, run=loop)
@@ -329,28 +276,14 @@ def retrain(
     return model, ""
 
 
-def _longer(chosen: Chosen, task: str, room: float) -> int:
-    """How many epochs to train the chosen network, more than in the search; 0 for as many.
-
-    A search compares short trainings; what is best in it mostly gains from a longer one with a slower schedule, if it
-    was at its best when it ended. `room` is the time that is left, in units of the training in the search.
-    """
-    trial, epochs = chosen.trials[0], chosen.epochs[0]
-    most = _LONGER.get(task, 1.0) * int(trial.config["epochs"])
-    if len(chosen.trials) > 1 or chosen.folded or not math.isfinite(room) or epochs < _STILL * trial.steps:
-        return 0
-    count = int(min(most, _FASTER * room * epochs))
-    return count if count > epochs else 0
-
-
-def settled(trial: Trial, epochs: int, *, other: bool = False) -> dict[str, Any]:
+def settled(trial: Trial, epochs: int, *, shorter: bool = False) -> dict[str, Any]:
     """Return the configuration to train once more.
 
     A trial that was paused on its way has trained at rates that were still to come down: its schedule is shortened to
-    the epochs that it had; so it is where there is no time for all of them, or for `other` reasons another number.
+    the epochs that it had; so it is where there is no time for all of them.
     """
     whole = int(trial.config["epochs"])
-    return {**trial.config, "epochs": epochs if other or trial.steps < whole else whole}
+    return {**trial.config, "epochs": epochs if shorter or trial.steps < whole else whole}
 
 
 def _device() -> str:

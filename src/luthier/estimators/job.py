@@ -329,8 +329,7 @@ class Job:
     def _finish(self, prepared: Prepared, sizes: Sizes, training: Training, study: StudyReader) -> Fitted:
         """Retrain, calibrate, save, test."""
         if self._wishes.folds is None:
-            kept = sizes.kept_s if math.isfinite(sizes.tuning_s) and self._wishes.epochs is None else math.inf
-            chosen = finalists.choose(study, training, prepared, ensemble=self._wishes.ensemble, kept_s=kept)
+            chosen = finalists.choose(study, training, prepared, ensemble=self._wishes.ensemble)
         else:
             chosen = finalists.crowned(study, training, prepared, epochs=sizes.epochs)
         model = chosen.model
@@ -340,9 +339,6 @@ class Job:
             model, scores, prepared.part("valid"), prepared.rows["valid"], metric=final_metric(prepared.metric.name)
         )
         fitted = Fitted(model, study, prepared, sizes, valid, directory=self._directory)
-        if chosen.note:
-            fitted.notes.append(chosen.note)
-            self._say(chosen.note)
         fitted.outputs["valid"] = scores
         if prepared.targets.classes and temperature != 1.0:
             fitted.outputs["calibrated"] = tempered(scores, temperature)
@@ -370,7 +366,7 @@ class Job:
         else:
             retrained, why = finalists.retrain(
                 chosen, training, fitted.prepared, everything=self._everything, directory=self._directory,
-                left_s=left, longer=self._wishes.epochs is None, say=self._say,
+                left_s=left, say=self._say,
             )  # fmt: skip
         if why:
             fitted.notes.append(why)

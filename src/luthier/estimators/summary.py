@@ -192,12 +192,7 @@ def _best(fitted: Fitted) -> list[str]:
         lines.append("Only the recipe's default was tried.")
         lines += _watched(best)
     elif best.number == first.number:
-        beaten = study.best is not None and study.best.number != first.number
-        lines.append(
-            "It is the recipe's default, the first trial."
-            if beaten
-            else "The recipe's default, the first trial, was not beaten."
-        )
+        lines.append("The recipe's default, the first trial, was not beaten.")
     elif value is not None and before is not None:
         lines.append(
             f"Trial {best.number}: {WORDS[metric.name]} {shown(metric.name, value)} on the validation rows, against "
@@ -248,8 +243,9 @@ def _worth(fitted: Fitted, drawn: Mapping[str, str]) -> list[str]:
         row = f"| {WORDS[name]} | {shown(name, valid[name])} |"
         lines.append(row if tested is None else f"{row} {shown(name, tested['metrics'].get(name, float('nan')))} |")
     if tested is not None and _retrained(fitted):
-        longer = fitted.model.facts.get("again", [0])[0] > fitted.model.facts["epochs"]
-        epochs = f" for {fitted.model.facts['again'][0]} epochs" if longer else ""
+        facts = fitted.model.facts
+        fewer = "again" in facts and facts["again"][0] != facts["epochs"]
+        epochs = f" for {facts['again'][0]} epochs" if fewer else ""
         lines += [
             "", f"The model that was tested was trained again{epochs} on training and validation rows together, and "
             "has seen more than the one in the column before.",
