@@ -22,9 +22,7 @@ _EPOCHS = {  # at 10,000 rows; and least and most
     "tabular": (30, 10, 150),
     "seq2seq": (30, 8, 100),
 }
-_LONGER = {
-    "image": 2.0
-}  # times the usual epochs, where there is time: 12, 18, 24 gave 89.8, 90.5, 91.1 % on Fashion-MNIST
+_LONGER = {"image": 2.0}  # times the usual epochs, where there is time: see docs/fidelity_research.md
 _TRAININGS = 6  # full trainings that should fit into the time of all workers
 _FEWER = 5  # the same of trainings that are longer than usual
 _TRIED_ROWS = 1024  # that the measured epoch is extrapolated from, at most
