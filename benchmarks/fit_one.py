@@ -50,11 +50,13 @@ def cut(data, seed):
 
 
 def luthier_fit(data, seconds, seed):
+    import torch
     from sklearn.metrics import accuracy_score, r2_score
 
     import luthier as lt
     from luthier.data import read
 
+    torch.set_num_threads(2)  # as the others, where nothing else runs: OMP_NUM_THREADS is for the workers
     folder, regression = data["folder"], bool(data.get("regression", False))
     train = next(path for name in ("train", "train.npz", "train.csv") if (path := folder / name).exists())
     found = read(train, target=TARGETS.get(folder.name))

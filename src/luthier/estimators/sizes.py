@@ -30,7 +30,6 @@ _TRIED_STEPS = 2  # and at least
 _KEPT = 0.4  # of the budget, at most, for retraining; more only where the very end needs it
 _MOST_KEPT = 0.5
 _AGAIN = 1.5  # times a full training, kept for retraining: on a fifth more rows, but with all processors
-_AGAIN_MANY = 1.2  # the same where the search has several trials at once, one to a processor
 _LEAST_ROWS = 200
 Timed = tuple[float, float, int]
 
@@ -120,8 +119,7 @@ def fit_sizes(
     epoch_s, before_s, workers = timed
     longest = epochs or round(wanted * _LONGER.get(task, 1.0))
     most = max(_KEPT * left_s, min(1.25 * end_s, _MOST_KEPT * left_s))
-    again = _AGAIN_MANY if longest > wanted and workers > 1 else _AGAIN
-    kept = min(most, again * (longest * epoch_s + before_s) + end_s)
+    kept = min(most, _AGAIN * (longest * epoch_s + before_s) + end_s)
     tuning = left_s - kept
     notes: list[str] = []
     used, chosen = rows, wanted
@@ -138,7 +136,7 @@ def fit_sizes(
             notes.append(f"{count} a training instead of the usual {wanted}, to fit the budget")
         elif chosen > wanted:
             notes.append(f"{chosen} epochs a training instead of the usual {wanted}: the budget has room for them")
-    kept = min(kept, again * (chosen * epoch_s + before_s) + end_s)
+    kept = min(kept, _AGAIN * (chosen * epoch_s + before_s) + end_s)
     notes.append(f"{clock(left_s - kept)} for the search, {clock(kept)} kept for retraining, test and summary")
     return Sizes(chosen, min(used, rows), left_s - kept, kept, tuple(notes))
 
