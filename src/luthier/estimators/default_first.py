@@ -67,6 +67,6 @@ def thorough() -> AdaptiveSearch:
 
     What a job hands over is a trained network. Half of its budget goes to beginnings, the other half to finishing the
     best by forecast: the first epochs at a rate that comes down only later tell little of how a training ends. On
-    Fashion-MNIST, ten minutes, the usual way began 40 to 50 configurations and finished the default only.
+    Fashion-MNIST, ten minutes, the usual way began 42 configurations besides the default and finished none of them.
     """
     return AdaptiveSearch(thaw=FreezeSearch(share=_BEGINNING, last=0.5, few=_FINISHED))
