@@ -309,11 +309,15 @@ def test_with_too_little_time_for_all_epochs_fewer_are_trained():
     object.__setattr__(chosen.trials[0], "seconds", 1000.0)
     needed = chosen.seconds * whole
     options = {"everything": prepared.parts, "directory": None, "say": said.append}
-    _, why = finalists.retrain(chosen, training, prepared, left_s=0.375 * needed, **options)
+    _, why = finalists.retrain(chosen, training, prepared, left_s=0.45 * needed, **options)
     assert why == ""
-    assert "75% of its epochs" in said[-1]
-    _, why = finalists.retrain(chosen, training, prepared, left_s=0.2 * needed, **options)
+    assert "90% of its epochs" in said[-1]
+    _, why = finalists.retrain(chosen, training, prepared, left_s=0.3 * needed, **options)
     assert "no time is left" in why
+    three = replace(chosen, epochs=[3])
+    needed = three.seconds * whole
+    _, why = finalists.retrain(three, training, prepared, left_s=0.41 * needed, **options)
+    assert "no time is left" in why  # 82 % of three epochs are two
 
 
 def test_a_budget_in_seconds_keeps_time_for_the_end():

@@ -3,8 +3,10 @@
 import functools
 import os
 import random
+import signal
 import threading
 import time
+from multiprocessing.connection import Pipe
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ import luthier as lt
 from luthier.contracts import CONTINUE, Resume
 from luthier.errors import ObjectiveError, SettingError
 from luthier.execute.machine import gpus, thread_limits
+from luthier.execute.worker import _Worker
 from luthier.execute.zygote import Zygote
 from luthier.trial import State
 
@@ -225,3 +228,15 @@ def test_the_next_driver_waits_for_the_last_worker_of_a_dead_one(tmp_path):
         assert time.monotonic() - began >= 0.5
     finally:
         orphan.close()
+
+
+def test_a_worker_whose_driver_has_gone_ends_without_a_word(capfd):
+    theirs, ours = Pipe()
+    theirs.close()
+    pid = os.fork()
+    if pid == 0:
+        os.setsid()
+        _Worker(ours).send("ended", 1, None)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
+    assert capfd.readouterr().err == ""

@@ -27,7 +27,7 @@ Say = Callable[[str], None]
 _CANDIDATES = 12  # networks that an ensemble is selected from
 _MOST = 5  # of them in it
 _MEAN_OF = 3  # networks that an ensemble for numbers is the mean of
-_LEAST = 0.5  # of the epochs: below it a network that has seen the validation rows too is hardly better
+_LEAST = 0.8  # of the epochs: below it a network that has seen the validation rows too is seldom better
 _LATE = 2.0  # times what is left; the estimate is from the search, where several trials shared the processors
 
 
@@ -226,12 +226,12 @@ def retrain(
         whole = prepared.parts.whole
         needed = chosen.seconds * len(whole[1]) / len(train[1])
     share = min(1.0, _LATE * max(left_s, 1.0) / needed) if needed > 0.0 else 1.0
-    if share < _LEAST:
+    counts = [max(1, round(share * epochs)) for epochs in chosen.epochs]
+    if min(share, *(count / epochs for count, epochs in zip(counts, chosen.epochs, strict=True))) < _LEAST:
         return chosen.model, (
             f"no time is left to train {chosen.title} again on all rows (about {clock(needed)}): the network of the "
             "search is taken"
         )
-    counts = [max(1, round(share * epochs)) for epochs in chosen.epochs]
     shorter = counts != chosen.epochs
     say(
         f"training {chosen.title} again on {len(whole[1]):,} rows, validation rows included, about "

@@ -37,7 +37,12 @@ def work(fd: int) -> None:
             kind, *args = pipe.recv()
             getattr(worker, f"on_{kind}")(*args)
     except (EOFError, OSError):
-        os.killpg(0, signal.SIGKILL)  # the driver is gone: nothing may outlive it
+        _end()
+
+
+def _end() -> None:
+    """End this worker with all that its objective has started: the driver is gone, and nothing may outlive it."""
+    os.killpg(0, signal.SIGKILL)
 
 
 class _Worker:
@@ -67,9 +72,12 @@ class _Worker:
             self._inboxes[serial].put(message)
 
     def send(self, *message: Any) -> None:
-        """Send a message to the driver."""
+        """Send a message to the driver; without one this is the end, and not worth a traceback in a trial's log."""
         with self._lock:
-            self._pipe.send(message)
+            try:
+                self._pipe.send(message)
+            except OSError:
+                _end()
 
     def ask(self, kind: str, serial: int, *message: Any) -> Any:
         """Send a message and wait for its answer."""
