@@ -17,12 +17,12 @@ import sys
 from pathlib import Path
 
 TOOLS = {
-    "fashion": ["luthier", "optuna", "keras", "autokeras", "network", "boosting"],
-    "text": ["luthier", "network", "boosting"],
-    "audio": ["luthier", "network", "boosting"],
-    "letters": ["luthier", "autogluon", "network", "boosting"],
-    "satellite": ["luthier", "autogluon", "network", "boosting"],
-    "ames": ["luthier", "autogluon", "network", "boosting"],
+    "fashion": ["luthier", "ensemble", "optuna", "keras", "autokeras", "network", "boosting"],
+    "text": ["luthier", "ensemble", "network", "boosting"],
+    "audio": ["luthier", "ensemble", "network", "boosting"],
+    "letters": ["luthier", "ensemble", "autogluon", "network", "boosting"],
+    "satellite": ["luthier", "ensemble", "autogluon", "network", "boosting"],
+    "ames": ["luthier", "ensemble", "autogluon", "network", "boosting"],
 }
 ONE = Path(__file__).with_name("fit_one.py")
 

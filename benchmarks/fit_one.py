@@ -3,11 +3,11 @@
 python benchmarks/fit_one.py TOOL SET MINUTES SEED
 
 SET is a folder that benchmarks/fit_data.py has made; the score is accuracy, or R2. The tools: `luthier` reads the files
-as they are; `optuna` is Optuna 5 with TPE, its Hyperband pruner and two worker processes, on the same recipe, default
-first, and trainer as Luthier's; `keras` is Keras Tuner's Hyperband on a family of convolutional networks like the
-recipe's; `autokeras` (images) and `autogluon` (tables) choose by themselves; `network` is an untuned network,
-`boosting` scikit-learn's gradient boosting as it comes; where inputs are no numbers, these two see those of
-``plain.npz``.
+as they are, `ensemble` is the same with ``--ensemble``; `optuna` is Optuna 5 with TPE, its Hyperband pruner and two
+worker processes, on the same recipe, default first, and trainer as Luthier's; `keras` is Keras Tuner's Hyperband on a
+family of convolutional networks like the recipe's; `autokeras` (images) and `autogluon` (tables) choose by themselves;
+`network` is an untuned network, `boosting` scikit-learn's gradient boosting as it comes; where inputs are no numbers,
+these two see those of ``plain.npz``.
 """
 
 import json
@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +50,7 @@ def cut(data, seed):
 # -- Luthier -----------------------------------------------------------------------------------------------------------
 
 
-def luthier_fit(data, seconds, seed):
+def luthier_fit(data, seconds, seed, *, ensemble=False):
     import torch
     from sklearn.metrics import accuracy_score, r2_score
 
@@ -62,7 +63,10 @@ def luthier_fit(data, seconds, seed):
     found = read(train, target=TARGETS.get(folder.name))
     test = read(train.with_name(train.name.replace("train", "test")), target=TARGETS.get(folder.name))
     with tempfile.TemporaryDirectory() as place:
-        net = lt.fit(found, budget=f"{round(seconds)}s", dir=Path(place) / "job", seed=seed, test=False, view="none")
+        net = lt.fit(
+            found, budget=f"{round(seconds)}s", dir=Path(place) / "job", seed=seed, ensemble=ensemble, test=False,
+            view="none",
+        )  # fmt: skip
         trials = len(net.study_.trials)
         predicted, facts = net.model_.predict(test), net.model_.facts
     score = r2_score if regression else accuracy_score
@@ -404,6 +408,7 @@ def boosting(data, seconds, seed):
 TARGETS = {"letters": "lettr", "satellite": "classes", "ames": "Sale_Price", "text": "score"}
 TOOLS = {
     "luthier": luthier_fit,
+    "ensemble": partial(luthier_fit, ensemble=True),
     "optuna": optuna_search,
     "keras": keras_search,
     "autokeras": autokeras_search,

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from luthier import Choice, Float, Space
 from luthier.condition import Condition
 from luthier.errors import SpaceError
 
@@ -134,3 +135,11 @@ def test_only_the_subset_is_allowed(source):
 def test_what_cannot_be_read_is_refused_with_the_way_out(source, says):
     with pytest.raises(SpaceError, match=says):
         Condition(source)
+
+
+def test_a_part_that_only_holds_where_another_does_is_compared_there_only():
+    condition = Condition("clip != None and clip > 2")
+    clips = np.array([None, 1.0, 5.0], dtype=object)
+    assert condition.mask({"clip": clips}).tolist() == [False, False, True]
+    space = Space(clip=Choice(None, 1.0, 5.0), warm=Float(0, 1, when="clip != None and clip > 2"))
+    assert set(space.validate({"clip": 5.0, "warm": 0.5})) == {"clip", "warm"}

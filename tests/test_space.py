@@ -336,3 +336,10 @@ def test_spaces_differ_by_type_not_only_by_equality():
     assert Space(a=Choice(1, 2)) != Space(a=Ordinal(1, 2))
     assert Space(a=Int(1, 4)) != Space(a=Int(1, 4), forbid=["a == 2"])
     assert Space(a=Int(1, 4), c=1) != Space(a=Int(1, 4), c=2)
+
+
+def test_a_belief_without_a_doubt_has_a_finite_density():
+    space = Space(lr=Float(0, 1, prior=0.01, sure=1.0), opt=Choice(*"abc", prior="b", sure=1.0))
+    density = space.log_prior(np.array([[0.01, 0.5], [0.99, 0.1]]))
+    assert np.isfinite(density).all()
+    assert density[0] > density[1] + 10.0

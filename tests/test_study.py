@@ -546,3 +546,16 @@ def test_a_trial_that_is_given_up_is_not_asked_for_again():
         [ended] = study.give_up()
         assert (ended.state, ended.reason) == (State.STOPPED, "far behind")
         assert study.ask().number == 1
+
+
+def test_tuples_at_any_depth_come_back_from_the_store(tmp_path):
+    kernels = lt.Choice(((3, 3), (5, 5)), ((1, 1), (3, 3)), prior=((1, 1), (3, 3)))
+    space = lt.Space(shape=(1, 28, 28), kernels=kernels, lr=lt.Float(0, 1))
+    for more in (2, 4):
+        study = lt.tune(
+            lambda lr, kernels, shape: lr + kernels[0][0] + len(shape), space, minimize=True, budget=more,
+            dir=tmp_path, workers=0, view="none", seed=1,
+        )  # fmt: skip
+        assert len(study.history.ended) == more
+    with lt.load(tmp_path) as there:
+        assert there.trials[0].config["kernels"] == ((1, 1), (3, 3))

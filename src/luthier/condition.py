@@ -81,8 +81,13 @@ class Condition:
         -------
         (n,) bool array
         """
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return np.asarray(eval(self._vector, {"__builtins__": {}, **_VECTOR}, dict(columns)), dtype=bool)  # noqa: S307
+        try:
+            with np.errstate(invalid="ignore", divide="ignore"):
+                found = eval(self._vector, {"__builtins__": {}, **_VECTOR}, dict(columns))  # noqa: S307
+            return np.asarray(found, dtype=bool)
+        except TypeError:  # "clip != None and clip > 2": arrays compare all rows, also where the first part has decided
+            rows = zip(*(columns[name].tolist() for name in self.names), strict=True)
+            return np.array([self.holds(dict(zip(self.names, row, strict=True))) for row in rows], dtype=bool)
 
     def __repr__(self) -> str:
         return f'Condition("{self.source}")'

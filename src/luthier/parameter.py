@@ -331,7 +331,7 @@ class _Options(Parameter):
         self._settle(kind, cells=options)
 
     def check(self, value: Any) -> Any:
-        value = tuple(value) if isinstance(value, list) else value
+        value = tupled(value)
         if value in self.options:
             return self.options[self.options.index(value)]
         listed = ", ".join(map(repr, self.options))
@@ -416,6 +416,11 @@ def _finite(value: Any) -> bool:
         return math.isfinite(value)
     except (TypeError, OverflowError):  # an array; a whole number that no float can hold
         return False
+
+
+def tupled(value: Any) -> Any:
+    """Turn lists into tuples, at any depth: JSON knows lists only."""
+    return tuple(tupled(part) for part in value) if isinstance(value, (list, tuple)) else value
 
 
 def plain(option: Any, name: str) -> Any:

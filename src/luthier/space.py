@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 from luthier.condition import Condition
 from luthier.errors import ConfigError, SpaceError, did_you_mean
 from luthier.notation import plural, written
-from luthier.parameter import Parameter, plain
+from luthier.parameter import Parameter, plain, tupled
 
 Array = NDArray[np.float64]
 Config = dict[str, Any]
 
 _DRAWS = 20_000  # before a space counts as empty
 _FEW_DRAWS = 500
+_LEAST = 1e-12  # density of a prior: where one is sure, the rest is next to impossible
 _EXACT = 20_000  # up to so many products, sizes are counted
 
 
@@ -146,7 +147,7 @@ class Space:
         for column, (points, below) in self._beliefs:
             density = np.diff(below) / np.diff(points)
             cell = np.clip(np.searchsorted(points, x[:, column], side="right") - 1, 0, len(density) - 1)
-            total += np.where(np.isnan(x[:, column]), 0.0, np.log(density[cell]))
+            total += np.where(np.isnan(x[:, column]), 0.0, np.log(np.maximum(density[cell], _LEAST)))
         return total
 
     @property
@@ -436,7 +437,7 @@ class Space:
 
     def _checked(self, name: str, value: Any) -> Any:
         if name in self.constants:
-            if value != self.constants[name]:
+            if tupled(value) != self.constants[name]:
                 raise ConfigError(f"{name} is the constant {self.constants[name]!r}, got {value!r}")
             return self.constants[name]
         try:

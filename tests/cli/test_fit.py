@@ -53,6 +53,16 @@ def test_new_data_need_no_target(place, luthier):
     assert len(luthier("predict", "runs/data", "new.csv").stdout.splitlines()) == 3
 
 
+def test_what_cannot_be_read_of_new_data_is_told(place, luthier):
+    table(place / "data.csv")
+    luthier("fit", "data.csv", *QUICK)
+    (place / "new.csv").write_text("x,z,city\n3.1,0.2,Oslo\nlots,0.1,Rome\n0.5,0.1\n")
+    result = luthier("predict", "runs/data", "new.csv")
+    assert len(result.stdout.splitlines()) == 3
+    assert "1 value that cannot be read as number taken as missing ('lots')" in result.stderr
+    assert "1 row without 3 fields left out (row 4 has 2)" in result.stderr
+
+
 def test_the_same_command_goes_on_and_does_not_test_again(place, luthier):
     table(place / "data.csv")
     luthier("fit", "data.csv", *QUICK)

@@ -33,6 +33,9 @@ def kind_and_values(*values):
         (("1", "NA", "n/a", "", "?", "null", "NaN", None), "number", [1.0] + [None] * 7),
         (("$1,234.50", "12%", "3 €"), "number", [1234.5, 12.0, 3.0]),
         (("3,5", "4,25"), "number", [3.5, 4.25]),
+        (("0,125", "1,5", "12,750", "3"), "number", [0.125, 1.5, 12.75, 3.0]),
+        (("1.234,50 €", "12,000", "7 %"), "number", [1234.5, 12.0, 7.0]),
+        (("1,234", "12,000", "1,234,567"), "number", [1234.0, 12000.0, 1234567.0]),
         (("true", "False", "?"), "boolean", [1.0, 0.0, None]),
         (("00123", "123"), "category", ["00123", "123"]),
         (("1_000", "2"), "category", ["1_000", "2"]),
@@ -77,6 +80,12 @@ def test_a_few_words_among_many_numbers_are_missing_and_told():
     column = understand("age", objects(*["30"] * 60, "unknown"))
     assert column.kind == "number" and np.isnan(column.values[-1])
     assert column.notes == ("column 'age': values that are no numbers taken as missing ('unknown')",)
+
+
+def test_how_commas_were_read_is_told_where_they_could_be_read_otherwise():
+    assert understand("c", objects("12,750", "1,5")).notes == ("column 'c': commas read as decimal points (12,750)",)
+    assert understand("c", objects("1,234")).notes == ("column 'c': commas read as separators of thousands (1,234)",)
+    assert understand("c", objects("1,234.5", "2,000")).notes == ()
 
 
 def test_many_words_among_numbers_make_categories():
@@ -133,6 +142,34 @@ def test_a_column_can_be_taken_as_what_it_was_in_other_data():
     assert late.values[0] == 3.0 and np.isnan(late.values[1]) and "1 value" in late.notes[0]
     assert understand("c", np.array([1.0]), kind="date").missing.all()
     assert understand("c", objects("2020-01-01"), kind="time").kind == "time"
+
+
+@pytest.mark.parametrize(
+    ("learned", "later", "understood"),
+    [
+        (("true", "no", "false"), ("true", "false"), ["true", "false"]),
+        (("3.10", "3.9", "beta", "dev"), ("3.10", "3.9"), ["3.10", "3.9"]),
+        (("10%", "20%", "a lot", "none at all"), ("10%",), ["10%"]),
+        (("2024-01-05", "never"), ("2024-01-05",), ["2024-01-05"]),
+        (("true", "false"), ("true", "maybe", "False"), [1.0, None, 0.0]),
+        (("1,5", "0,125"), ("1,234", "2"), [1.234, 2.0]),
+        (("25/04/2024", "01/02/2024"), ("03/04/2024",), [datetime.datetime(2024, 4, 3)]),
+        (("04/25/2024", "01/02/2024"), ("03/04/2024",), [datetime.datetime(2024, 3, 4)]),
+        (("2024-04-03", "2024-02-01"), ("2024-04-03", "soon"), [datetime.datetime(2024, 4, 3), None]),
+    ],
+)
+def test_texts_that_come_later_are_read_as_those_that_were_learned_from(learned, later, understood):
+    known = understand("c", objects(*learned))
+    column = understand("c", objects(*later), kind=known.kind, style=known.style)
+    assert column.kind == known.kind
+    assert [None if g else v for v, g in zip(column.values.tolist(), column.missing, strict=True)] == understood
+
+
+def test_what_cannot_be_read_as_before_is_told_with_its_rows():
+    column = understand("c", objects("soon", "2024-04-03", "soon", "late"), kind="date")
+    assert column.notes == (
+        "column 'c': 3 values that cannot be read as date taken as missing ('soon', 'late')",
+    )  # fmt: skip
 
 
 def test_sentences_are_told_from_categories():

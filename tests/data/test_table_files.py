@@ -215,6 +215,17 @@ def test_a_table_without_a_target_can_be_read_like_another(write):
     assert later.targets is None and later.inputs["size"].tolist() == [9.0] and list(later.inputs) == ["size", "color"]
 
 
+def test_a_single_row_is_read_as_the_table_that_was_learned_from(write):
+    rows = "version;price;when;label\n3.10;0,125;25/04/2024;a\n3.9;1,5;01/02/2024;b\nbeta;12,75;02/02/2024;a\n"
+    known = read(write("t.csv", rows * 1), target="label")
+    assert known.form["written"] == {"price": "decimal comma", "when": "day first"}
+    one = read(write("n.csv", "version;price;when\n3.10;1,250;03/04/2024\n"), like=known.form)
+    assert one.inputs["version"].tolist() == ["3.10"]
+    assert one.inputs["price"].tolist() == [1.25]
+    assert one.inputs["when.month"].tolist() == [4.0]
+    assert one.notes == ()
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
@@ -260,6 +271,13 @@ def test_targets_of_later_data_are_used_only_if_all_are_there(write):
     assert read(write("a.csv", ROWS), like=form).targets.tolist() == ["a", "b", "a", "b"]
     some = read(write("b.csv", ROWS + "9,red,\n"), like=form)
     assert len(some) == 5 and some.targets is None and said(some, "target 'label' not used: 1 row without one")
+
+
+def test_targets_of_later_data_that_are_something_else_are_not_used_and_told(write):
+    known = read(write("t.csv", "x,y\n" + "".join(f"{i},{i / 7}\n" for i in range(30))), target="y")
+    later = read(write("n.csv", "x,y\n1,TBD\n2,later\n"), like=known.form)
+    assert later.targets is None
+    assert said(later, "target 'y' not used")
 
 
 def test_parquet_keeps_its_types(tmp_path):

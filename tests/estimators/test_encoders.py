@@ -88,6 +88,21 @@ def test_characters_are_written_as_they_were_read(texts):
     assert [vocabulary.decode(vocabulary.encode(text)) for text in texts] == texts
 
 
+@pytest.mark.parametrize(
+    "text", ["Ich bin hier.", "A well-known fact: 3.5 (or so)!", "don't  'quote' me", "我爱 你 OK", "", "?"]
+)
+def test_texts_to_be_written_keep_case_and_blanks(text):
+    vocabulary = Vocabulary.learn([text, "and more"], special=4, exact=True)
+    back = Vocabulary.of(json.loads(json.dumps(vocabulary.state())))
+    assert back.decode(back.encode(text)) == " ".join(text.split())
+
+
+@given(st.lists(st.text(alphabet="aB 9.,-_'我ß"), min_size=1, max_size=5))
+def test_known_texts_are_written_as_they_are(texts):
+    vocabulary = Vocabulary.learn(texts, special=4, exact=True)
+    assert [vocabulary.decode(vocabulary.encode(t)) for t in texts] == [" ".join(t.split()) for t in texts]
+
+
 def test_unknown_words_are_one_token_and_padding_is_zero():
     dataset = from_arrays(["red green", "green blue sky here"], ["a", "b"], task="text")
     encoder = TextEncoder.learn(dataset)

@@ -21,7 +21,8 @@ from luthier.estimators import finalists, job, load
 from luthier.estimators.job import Job
 from luthier.estimators.objective import Training
 from luthier.estimators.prepared import fingerprint
-from luthier.estimators.sizes import Sizes
+from luthier.estimators.sizes import Sizes, epoch_seconds
+from luthier.estimators.summary import summary
 from luthier.estimators.wishes import Wishes
 from luthier.execute import checkpoint
 from luthier.folds import CrossValidation
@@ -153,11 +154,66 @@ def test_what_earlier_runs_have_searched_is_not_left_for_retraining(tmp_path, mo
         raise KeyboardInterrupt
 
     monkeypatch.setattr(finalists, "retrain", killed)
+    monkeypatch.setattr("luthier.estimators.drawings.end_seconds", lambda **_: 0.5)
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
             run(from_arrays(*blobs()), tmp_path, budget="6s")
     with luthier.load(tmp_path) as study:
         assert left[1] <= 6.0 - study.spent.seconds
+
+
+def test_a_model_for_which_there_was_no_time_is_trained_again_when_there_is_more(tmp_path, monkeypatch):
+    data, once = from_arrays(*blobs()), {"trials": 1}
+    with monkeypatch.context() as short:
+        short.setattr(finalists, "retrain", lambda chosen, *_, **__: (chosen.model, "no time is left"))
+        first = run(data, tmp_path, budget={**once, "seconds": 900})
+    assert not first.model.facts["retrained"] and first.test is not None
+    said = []
+    again = run(data, tmp_path, budget={**once, "seconds": 900}, say=said.append)
+    assert not again.model.facts["retrained"] and "is there" in said[-1]
+    longer = run(data, tmp_path, budget={**once, "seconds": 1800}, say=said.append)
+    assert longer.model.facts["retrained"]
+    assert "used up by the test of an earlier model" in longer.notes[-1]
+    assert "What it is worth" in summary(longer)
+
+
+def test_probabilities_are_calibrated_as_the_last_command_says(tmp_path):
+    data = from_arrays(*blobs())
+    temperature = run(data, tmp_path, budget=1).model.temperature
+    assert temperature != 1.0
+    plain = run(data, tmp_path, budget=1, calibrate=False)
+    assert plain.model.temperature == load(tmp_path).temperature == 1.0
+    assert "Calibration error" in summary(plain)
+    assert run(data, tmp_path, budget=1).model.temperature == load(tmp_path).temperature == temperature
+
+
+def test_what_is_told_of_an_ensemble_is_of_the_member_that_is_best_alone():
+    fitted = run(from_arrays(*blobs()), budget=5, epochs=2, ensemble=True)
+    order = [trial.number for trial in finalists.ranked(fitted.study)]
+    members = [number for number, *_ in fitted.model.facts["chosen"]]
+    assert fitted.model.facts["trial"] == min(members, key=order.index)
+
+
+def test_a_job_that_was_begun_with_trials_keeps_time_for_the_end_when_it_gets_seconds():
+    made = Job(from_arrays(*blobs()), Wishes(budget="20m"))
+    made._told_s = math.inf
+    assert made._tuning(Sizes(5, 100))["seconds"] == pytest.approx(0.6 * 1200, rel=0.01)
+
+
+def test_a_test_part_that_came_along_waits_where_no_test_is_wanted():
+    parts = np.array(["train"] * 100 + ["valid"] * 30 + ["test"] * 30)
+    fitted = run(replace(from_arrays(*blobs()), given=parts), budget=1, test=False)
+    assert len(fitted.prepared.rows["test"]) == 30
+    assert fitted.test is None
+
+
+def test_networks_are_timed_and_folded_on_the_device_that_they_are_trained_on(monkeypatch):
+    fitted, asked = run(from_arrays(*blobs()), budget=1), []
+    monkeypatch.setattr("luthier.estimators.objective.best_device", lambda: asked.append(1) or "cpu:0")
+    training = Training(Recipe("tabular", fitted.study.space), fitted.prepared.targets, fitted.prepared.parts)
+    epoch_seconds(training, fitted.prepared.parts.train, threads=1)
+    training.fold(fitted.study.trials[0].config, range(80), range(80, 100), 0)
+    assert len(asked) == 3
 
 
 def test_copies_of_a_row_are_in_one_fold(monkeypatch):
@@ -307,7 +363,7 @@ def test_with_too_little_time_for_all_epochs_fewer_are_trained():
     chosen = replace(finalists.choose(fitted.study, training, prepared, ensemble=False), epochs=[8])
     whole = len(prepared.parts.whole[1]) / len(prepared.parts.train[1])
     object.__setattr__(chosen.trials[0], "seconds", 1000.0)
-    needed = chosen.seconds * whole
+    needed = chosen.cost(0) * whole
     options = {"everything": prepared.parts, "directory": None, "say": said.append}
     _, why = finalists.retrain(chosen, training, prepared, left_s=0.45 * needed, **options)
     assert why == ""
@@ -315,9 +371,25 @@ def test_with_too_little_time_for_all_epochs_fewer_are_trained():
     _, why = finalists.retrain(chosen, training, prepared, left_s=0.3 * needed, **options)
     assert "no time is left" in why
     three = replace(chosen, epochs=[3])
-    needed = three.seconds * whole
+    needed = three.cost(0) * whole
     _, why = finalists.retrain(three, training, prepared, left_s=0.41 * needed, **options)
     assert "no time is left" in why  # 82 % of three epochs are two
+
+
+def test_of_an_ensemble_those_are_trained_again_for_which_there_is_time():
+    fitted, said = run(from_arrays(*blobs()), budget=1, epochs=8), []
+    prepared = fitted.prepared
+    training = Training(Recipe("tabular", fitted.study.space), prepared.targets, prepared.parts)
+    alone = finalists.choose(fitted.study, training, prepared, ensemble=False)
+    slow = replace(alone.trials[0], number=7, seconds=1e9)  # by the pace of the first, it would take years
+    model = finalists.model_of([*alone.model.members] * 2, [0.6, 0.4], [alone.trials[0].config] * 2, prepared)
+    both = replace(alone, trials=[alone.trials[0], slow], epochs=[8, 8], weights=[0.6, 0.4], model=model)
+    options = {"everything": prepared.parts, "directory": None, "say": said.append}
+    found, why = finalists.retrain(both, training, prepared, left_s=100.0, **options)
+    assert (found.facts["again"], found.weights) == ([8, 0], [0.6, 0.4])
+    assert found.members[0] is not model.members[0]
+    assert found.members[1] is model.members[1]
+    assert "no time is left to train trial 7 again" in why
 
 
 def test_a_budget_in_seconds_keeps_time_for_the_end():
@@ -362,23 +434,24 @@ def test_a_retraining_that_gets_no_further_than_a_few_epochs_is_not_taken():
     )
     assert model is chosen.model
     assert "of 4000 epochs only" in why
-    assert "the time allowed for" in said[-1]
 
 
-def test_a_search_on_fewer_rows_ends_with_a_training_on_all_if_there_is_time():
+def test_a_search_on_fewer_rows_ends_with_a_training_on_all_if_there_is_time(tmp_path):
     fitted = run(from_arrays(*blobs(400)), budget=1)
     everything = fitted.prepared.parts
     training = Training(Recipe("tabular", fitted.study.space), fitted.prepared.targets, everything)
     chosen = finalists.choose(fitted.study, training, fitted.prepared, ensemble=False)
     few = finalists.fewer(fitted.prepared, 50, seed=0)
-    seconds = chosen.seconds * (50 + len(everything.valid[1])) / 50
+    object.__setattr__(chosen.trials[0], "seconds", 1000.0)  # so that what the machine does is no matter
+    seconds = chosen.cost(0) * (50 + len(everything.valid[1])) / 50
+    said = []
+    options = {"everything": everything, "say": said.append}
     for left_s, rows in ((100.0 * seconds, len(everything.whole[1])), (1.1 * seconds, 50 + len(everything.valid[1]))):
-        said = []
-        _, why = finalists.retrain(
-            chosen, training, few, everything=everything, directory=None, left_s=left_s, say=said.append
-        )
+        _, why = finalists.retrain(chosen, training, few, directory=tmp_path / str(rows), left_s=left_s, **options)
         assert not why
-        assert f"again on {rows} rows" in said[0]
+        assert f"again on {rows} rows" in said[-1]
+    finalists.retrain(chosen, training, few, directory=tmp_path / str(rows), left_s=100.0 * seconds, **options)
+    assert "going on with training" in said[-1]  # what was begun on few rows before a kill is not begun anew on all
 
 
 KILLED = """

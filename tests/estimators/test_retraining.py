@@ -1,5 +1,7 @@
 """Retraining: the same to the bit after an interruption; checkpoints of something else are not used."""
 
+import errno
+
 import pytest
 import torch
 
@@ -19,16 +21,27 @@ def weights(made):
 
 
 def test_an_interrupted_retraining_goes_on_to_the_bit(tmp_path):
-    whole, cut, rest = plan(), plan(), plan()
+    whole, cut, rest, place = plan(), plan(), plan(), tmp_path / "retraining" / "0"
     whole.fit(None, run=Retraining(6))
-    cut.fit(None, run=Retraining(3, directory=tmp_path, what={"trial": 1}, every_s=0.0))
-    again = Retraining(6, directory=tmp_path, what={"trial": 1}, every_s=0.0)
+    cut.fit(None, run=Retraining(3, directory=place, what={"trial": 1}, every_s=0.0))
+    again = Retraining(6, directory=place, what={"trial": 1}, every_s=0.0)
     rest.fit(None, run=again)
     assert len(rest.trainer.curve) == 6
     torch.testing.assert_close(weights(rest), weights(whole), rtol=0, atol=0)
     assert not torch.equal(weights(cut), weights(whole))
     again.discard()
-    assert not tmp_path.exists()
+    assert not place.exists()
+
+
+def test_a_retraining_that_came_to_its_end_is_not_begun_again(tmp_path):
+    made, later = plan(), plan()
+    ended = Retraining(4, directory=tmp_path, what={"trial": 1}, every_s=1e9)
+    made.fit(None, run=ended)
+    ended.finish()
+    again = Retraining(4, directory=tmp_path, what={"trial": 1})
+    later.fit(None, run=again)
+    torch.testing.assert_close(weights(later), weights(made), rtol=0, atol=0)
+    assert ended.epoch_s > 0.0 == again.epoch_s
 
 
 def test_where_the_time_is_short_the_schedule_ends_with_the_last_epoch_that_fits():
@@ -83,6 +96,27 @@ def test_the_first_epoch_does_not_shorten_a_retraining():
     times = iter([0.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0])
     loop = Retraining(7, until=9.0, clock=lambda: next(times))
     assert len(list(loop.steps(7))) == 6  # by the mean of three; by the first there would be four
+
+
+def test_a_full_disk_costs_the_checkpoints_and_not_the_network(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    whole, made = plan(), plan()
+    whole.fit(None, run=Retraining(4))
+    monkeypatch.setattr("luthier.estimators.retraining.checkpoint.write", full)
+    loop = Retraining(4, directory=tmp_path, every_s=0.0)
+    made.fit(None, run=loop)
+    loop.finish()
+    torch.testing.assert_close(weights(made), weights(whole), rtol=0, atol=0)
+    assert loop.note == "retraining keeps no checkpoints any more: No space left on device"
+
+
+def test_a_retraining_for_which_there_is_no_time_ends_at_once():
+    times = iter([0.0, *(float(n) for n in range(1, 20))])
+    loop = Retraining(20, until=10.0, least=16.0, clock=lambda: next(times))
+    assert len(list(loop.steps(20))) == 3  # by then it is known that ten fit
+    assert loop.epochs < 16
 
 
 def test_checkpoints_of_another_training_are_not_used(tmp_path):

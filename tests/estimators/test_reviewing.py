@@ -191,7 +191,7 @@ def test_the_review_of_a_model_that_is_there_is_chosen_by_its_own_probabilities(
     data = from_arrays(*blobs())
     made = run(data, tmp_path, calibrate=False)
     assert made.model.temperature == 1.0
-    again = run(data, tmp_path, review=Asked(review_rate=0.2))
+    again = run(data, tmp_path, calibrate=False, review=Asked(review_rate=0.2))
     expected = Review.at_rate(again.outputs["valid"], again.prepared.parts.valid[1].numpy(), rate=0.2)
     assert again.model.temperature == 1.0
     assert load(tmp_path).review.threshold == again.model.review.threshold == expected.threshold

@@ -81,6 +81,14 @@ def test_without_a_test_the_page_says_so():
     assert "measured once" not in page
 
 
+def test_what_was_trained_again_is_told(classes, monkeypatch):
+    assert "was trained again on training and validation rows together" in summary(classes)
+    for ends, told in (([4], "trained again for 4 epochs on"), ([5, 0, 0], "Of the 3 networks")):
+        monkeypatch.setitem(classes.model.facts, "again", ends)
+        monkeypatch.setitem(classes.test["model"], "again", ends)
+        assert told in summary(classes)
+
+
 def test_the_page_and_its_pictures_are_written(numbers, classes, tmp_path):
     page = write_summary(numbers, tmp_path / "n", again="luthier fit x.csv").read_text()
     assert "pictures/predictions.png" in page

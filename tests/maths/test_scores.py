@@ -106,3 +106,12 @@ def test_intervals_of_shares_are_scipys():
         theirs = binomtest(hits, 10).proportion_ci(method="exact")
         assert (low[place], high[place]) == pytest.approx((theirs.low, theirs.high))
     assert [float(end[0]) for end in share_interval([0], [0])] == [0.0, 1.0]
+
+
+def test_probabilities_may_be_tensors_that_want_a_gradient_or_have_16_bits():
+    torch = pytest.importorskip("torch")
+    scores = torch.tensor([[0.0, 1.0], [2.0, 0.5]], requires_grad=True)
+    expected = scores.detach().softmax(1).numpy()
+    np.testing.assert_allclose(probabilities_of(scores.softmax(1)), expected, atol=1e-6)
+    np.testing.assert_allclose(probabilities_of(scores.softmax(1).bfloat16()), expected, atol=1e-2)
+    np.testing.assert_allclose(probabilities_of(scores.softmax(1)[:, 1]), expected, atol=1e-6)

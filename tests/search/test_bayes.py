@@ -14,7 +14,7 @@ from luthier.maths.transform import winsorize
 from luthier.objective import Metric
 from luthier.search.bayes import BayesSearch
 from luthier.search.bayes_belief import believe
-from luthier.search.bayes_data import Data, Memory
+from luthier.search.bayes_data import Data, Memory, _failures
 from luthier.search.bayes_frame import Frame
 from luthier.search.bayes_model import kept, milestone
 from luthier.search.bayes_start import start_point
@@ -289,6 +289,17 @@ def test_running_out_of_memory_is_told_apart_from_other_failures() -> None:
         shares.append(np.mean([t.state is State.FAILED for t in history.trials[20:]]))
         assert np.nanmin(history.losses) < -4.5
     assert np.mean(shares) < 0.4
+
+
+def test_a_trial_that_worked_when_it_was_tried_again_is_no_failure() -> None:
+    history = History(mixed(), LOSS)
+    rng, lost = np.random.default_rng(0), Failure("signal", "killed")
+    for number, state in enumerate((State.DONE, State.FAILED, State.DONE)):
+        loss = {} if state is State.FAILED else {"loss": 1.0}
+        trial = Trial(number, history.space.sample(rng), state, metrics=loss, failure=lost if number < 2 else None)
+        history = history.record(trial)
+    [(_, failed)] = _failures(history).values()
+    assert failed.tolist() == [False, True, False]
 
 
 def test_while_everything_fails_it_goes_on_proposing_new_configurations() -> None:

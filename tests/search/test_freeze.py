@@ -441,3 +441,32 @@ def test_where_resuming_is_dear_trials_are_resumed_less_often_and_for_longer():
 def test_bad_settings_are_told(bad):
     with pytest.raises(SettingError):
         FreezeSearch(**bad)
+
+
+@pytest.mark.parametrize(("total", "every"), [(100, 10), (50, 5), (32, 3)])
+def test_what_is_tuned_may_be_reported_every_few_steps(total, every):
+    def objective(lr, run):
+        state = run.keep(state={"steps": 0})
+        for _ in run.steps(total):
+            state["steps"] += 1
+            if state["steps"] % every == 0:
+                run.report(loss=(math.log10(lr) + 2.0) ** 2 + 1.0 / state["steps"])
+
+    space = lt.Space(lr=lt.Float(1e-4, 1.0, log=True))
+    study = lt.tune(objective, space, minimize="loss", budget=f"{8 * total} steps", workers=0, view="none", seed=1)
+    assert len(study.trials) > 8
+    assert any(trial.state is State.DONE for trial in study.trials)
+
+
+def test_a_trial_that_is_paused_before_its_metric_is_reported_goes_on():
+    def objective(lr, run):
+        state = run.keep(state={"steps": 0})
+        for _ in run.steps(20):
+            state["steps"] += 1
+            late = {} if state["steps"] % 2 else {"acc": -((math.log10(lr) + 2.0) ** 2)}
+            run.report({"train_loss": 1.0 / state["steps"], **late})
+
+    space = lt.Space(lr=lt.Float(1e-4, 1.0, log=True))
+    study = lt.tune(objective, space, maximize="acc", budget=30, workers=0, view="none", seed=1)
+    assert all(trial.steps >= 2 for trial in study.trials)
+    assert study.best is not None and study.best.state is State.DONE

@@ -107,3 +107,19 @@ def test_a_fresh_instance_gives_the_same_answers():
 def test_bad_settings_are_told(bad):
     with pytest.raises(SettingError):
         PopulationSearch(**bad)
+
+
+def test_what_a_change_makes_active_gets_a_value():
+    momentum = lt.Float(0.0, 0.99, when={"opt": "sgd"})
+    space = lt.Space(opt=lt.Choice("adam", "sgd"), momentum=momentum, size=lt.Ordinal(8, 16, 32))
+    search, history = PopulationSearch(4, every=2), lt.Study(space, minimize=True).history
+    found = [search.perturbed(history, {"opt": "adam", "size": 16}, np.random.default_rng(seed)) for seed in range(60)]
+    assert all(space.validate(config) == config for config in found)
+    assert {config["opt"] for config in found} == {"adam", "sgd"}
+
+
+def test_a_step_leaves_the_value_of_a_parameter_that_has_few():
+    space = lt.Space(size=lt.Ordinal(8, 16, 32))
+    search, history = PopulationSearch(4, every=2, resample=0.0), lt.Study(space, minimize=True).history
+    found = {search.perturbed(history, {"size": 16}, np.random.default_rng(seed))["size"] for seed in range(20)}
+    assert found == {8, 32}

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 from scipy.stats import qmc
 
-from luthier import Choice, Float, Int, Space
+from luthier import Choice, Float, Int, Ordinal, Space
 from luthier.contracts import New
 from luthier.errors import SettingError, SpaceError
 from luthier.history import History
@@ -80,6 +80,22 @@ def test_the_last_of_a_large_finite_space_are_found():
 
 
 # -- grid --------------------------------------------------------------------------------------------------------------
+
+
+def test_what_has_no_continuous_part_of_its_own_is_not_drawn_twice():
+    space = Space(opt=Choice("a", "b"), m=Float(0, 1, when={"opt": "b"}))
+    drawn = _drawn(RandomSearch(), space, 12) + _propose(RandomSearch(), history_of(space, [], []), 12)
+    for part in (drawn[:12], drawn[12:]):
+        assert sum(config == {"opt": "a"} for config in part) <= 1
+
+
+def test_a_grid_begins_with_what_the_user_believes():
+    space = Space(lr=Ordinal(1e-4, 1e-3, 1e-2, prior=1e-3), depth=Choice(1, 2, prior=2))
+    assert _propose(GridSearch(), history_of(space, [], []), 2)[0] == {"lr": 1e-3, "depth": 2}
+    every = _drawn(GridSearch(), space, 6)
+    assert every[0] == {"lr": 1e-3, "depth": 2}
+    assert len({repr(config) for config in every}) == 6
+    assert len(_propose(GridSearch(), history_of(space, [], []), 10)) == 6
 
 
 def test_a_grid_goes_in_order_the_last_parameter_fastest():

@@ -322,7 +322,8 @@ def test_a_log_is_drawn(tmp_path):
 # -- snapshots ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_snapshot_does_not_change_with_what_it_was_taken_of():
+@pytest.mark.parametrize("device", [None, "cpu", "cpu:0"])  # the last is where the weights are, by another name
+def test_a_snapshot_does_not_change_with_what_it_was_taken_of(device):
     w, _, _ = quadratic()
     optimizer = torch.optim.Adam(w.parameters(), 0.1)
     objects = {"model": w, "optimizer": optimizer, "drawn": torch.Generator().manual_seed(3)}
@@ -330,7 +331,7 @@ def test_a_snapshot_does_not_change_with_what_it_was_taken_of():
         w.zero_grad()
         (w.weight**2).sum().backward()
         optimizer.step()
-    state = snapshot.take(objects)
+    state = snapshot.take(objects, device=device)
 
     def go_on():
         values = []

@@ -168,6 +168,14 @@ def test_accumulated_gradients_equal_one_large_batch(parts):
     torch.testing.assert_close(trained(parts), trained(1), rtol=1e-6, atol=1e-7)
 
 
+@pytest.mark.parametrize(("rows", "parts"), [(66, 2), (69, 4), (3, 4)])
+def test_parts_of_a_batch_have_two_rows_where_there_are_batch_statistics(rows, parts):
+    model = nn.Sequential(nn.Linear(8, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
+    x, y = data(rows)
+    it = trainer("momentum", model=model, accumulate=parts, batch_size=64)
+    assert len(it.fit((x, y))) == it.settings.epochs
+
+
 def test_full_batch_descent_follows_the_gradient_of_all_rows():
     x, y = data()
     it = trainer("full_batch", model=MLP(8, 2, width=16), batch_size=len(y), epochs=1, lr=0.5)

@@ -47,6 +47,8 @@ def command(
     if any(price is not None for price in prices.values()):
         model = model.reviewing(**prices)
     dataset = model.dataset(data)
+    for note in dataset.notes:
+        click.echo(note, err=True)
     outputs = model.outputs(model.encoder.encode(dataset))
     if queue is not None:
         _queue(model, dataset, outputs, queue)

@@ -15,9 +15,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from luthier.data.columns import MISSING, counted
+from luthier.data.columns import counted
 from luthier.data.encoding import decode, read_bytes, told
 from luthier.data.memory import check_fits
+from luthier.data.written import MISSING
 from luthier.errors import DataError, MissingExtra
 
 _DELIMITERS = (",", "\t", ";", "|")

@@ -165,12 +165,14 @@ def _tabular(table: Table, typed: Mapping[str, Column], roles: Roles, wanted: Wa
         if column.kind in ("date", "time"):
             parts = date_parts(name, column)
             inputs.update(parts)
-            notes.append(f"column {name!r}: dates taken apart into {', '.join(parts)}")
+            if not wanted.like:
+                notes.append(f"column {name!r}: dates taken apart into {', '.join(parts)}")
         else:
             inputs[name] = column.values
     if not inputs:
         raise DataError(f"{table.source} has no column that can be used as an input")
-    form = {"task": "tabular", "columns": kinds, "target": roles.target}
+    styles = {name: typed[name].style for name in kinds if typed[name].style}
+    form = {"task": "tabular", "columns": kinds, "target": roles.target, "written": styles}
     return Dataset(
         "tabular", inputs, origins=table.origins, given=table.given, notes=tuple(notes), source=table.source, form=form
     )
@@ -182,7 +184,7 @@ def _typed(name: str, raw: Raw, wanted: Wanted) -> Column:
         raise DataError(
             f"column {name!r} cannot be of kind {kind!r}{did_you_mean(kind, KINDS)}: use {', '.join(KINDS)}"
         )
-    return understand(name, raw, kind=kind)
+    return understand(name, raw, kind=kind, style=wanted.like.get("written", {}).get(name, ""))
 
 
 def _check_lengths(table: Table) -> None:

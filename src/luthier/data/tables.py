@@ -11,13 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from luthier.data.choose import PART_NAMES
-from luthier.data.columns import MISSING, Column, counted, numeric
+from luthier.data.columns import Column, counted, numeric
 from luthier.data.csvfile import Sheet, arrow, read_csv
 from luthier.data.dataset import Dataset
 from luthier.data.encoding import decode, read_bytes, told
 from luthier.data.frames import Raw, Table, frame_dataset
 from luthier.data.memory import check_fits
 from luthier.data.wanted import Wanted
+from luthier.data.written import MISSING
 from luthier.errors import DataError
 
 CSV_FILES = (".csv", ".tsv", ".tab", ".csv.gz", ".tsv.gz", ".data")
@@ -37,18 +38,25 @@ def table_dataset(path: Path, wanted: Wanted) -> Dataset:
     wanted
         What was asked for.
     """
-    return frame_dataset(read_table(path), None, wanted)
+    return frame_dataset(read_table(path, wanted), None, wanted)
 
 
-def read_table(path: Path) -> Table:
-    """Read the named columns of a file, about which nothing is known yet.
+def read_table(path: Path, wanted: Wanted | None = None) -> Table:
+    """Read the named columns of a file.
+
+    Parameters
+    ----------
+    path
+        The file.
+    wanted
+        What is known of its columns, if they are to be like others.
 
     Raises
     ------
     DataError
         If it cannot be read, or has no column that can be used.
     """
-    return _table(str(path), _sheet(path), None)
+    return _table(str(path), _sheet(path), None, wanted or Wanted())
 
 
 def table_folder(root: Path, files: Sequence[Path], wanted: Wanted) -> Dataset:
@@ -74,7 +82,7 @@ def table_folder(root: Path, files: Sequence[Path], wanted: Wanted) -> Dataset:
     given = np.concatenate([np.full(len(s.origins), p) for s, p in zip(sheets, parts, strict=True)])
     origins = [f"{path.name}, {row}" for path, sheet in zip(files, sheets, strict=True) for row in sheet.origins]
     sheet = Sheet(table, origins, [note for sheet in sheets for note in sheet.notes])
-    return frame_dataset(_table(str(root), sheet, given), None, wanted)
+    return frame_dataset(_table(str(root), sheet, given, wanted), None, wanted)
 
 
 def part_of(path: Path) -> str | None:
@@ -83,11 +91,11 @@ def part_of(path: Path) -> str | None:
     return next((PART_NAMES[word] for word in words if word in PART_NAMES), None)
 
 
-def _table(source: str, sheet: Sheet, given: NDArray[np.str_] | None) -> Table:
-    notes = list(sheet.notes)
+def _table(source: str, sheet: Sheet, given: NDArray[np.str_] | None, wanted: Wanted) -> Table:
+    notes, kinds = list(sheet.notes), wanted.like.get("columns", {})
     columns: dict[str, Raw] = {}
     for name in sheet.table.column_names:
-        raw = _raw(name, sheet.table.column(name))
+        raw = _raw(name, sheet.table.column(name), kinds.get(name, "number"))
         if raw is None:
             notes.append(f"column {name!r} left out: it holds {sheet.table.column(name).type}")
         elif not name.startswith("__index_level_"):  # of pandas
@@ -109,23 +117,26 @@ def _sheet(path: Path) -> Sheet:
     return _json(path) if name.endswith(JSON_FILES) else read_csv(path)
 
 
-def _raw(name: str, column: Any) -> Raw | None:
-    """A column of Arrow as an array; text that is numbers throughout the quick way; None if it cannot be used."""
+def _raw(name: str, column: Any, kind: str) -> Raw | None:
+    """A column of Arrow as an array; None if it cannot be used.
+
+    Text that is numbers throughout goes the quick way, unless it is to be something else: 3.10 is no 3.1 then.
+    """
     pa = arrow()
-    kind = column.type
-    if pa.types.is_dictionary(kind):
-        plain = column.cast(kind.value_type)
+    stored = column.type
+    if pa.types.is_dictionary(stored):
+        plain = column.cast(stored.value_type)
         texts = np.array([None if value is None else str(value) for value in plain.to_pylist()], dtype=object)
         return Column("category", texts)
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
-        return _of_strings(name, column)
+    if pa.types.is_string(stored) or pa.types.is_large_string(stored) or pa.types.is_string_view(stored):
+        return _of_strings(name, column, quick=kind == "number")
     plain_kinds = (pa.types.is_boolean, pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal)
-    if any(test(kind) for test in (*plain_kinds, pa.types.is_timestamp, pa.types.is_date, pa.types.is_null)):
+    if any(test(stored) for test in (*plain_kinds, pa.types.is_timestamp, pa.types.is_date, pa.types.is_null)):
         return np.asarray(column.to_numpy())
     return None
 
 
-def _of_strings(name: str, column: Any) -> Raw:
+def _of_strings(name: str, column: Any, *, quick: bool) -> Raw:
     pa = arrow()
     import pyarrow.compute as pc
 
@@ -133,7 +144,7 @@ def _of_strings(name: str, column: Any) -> Raw:
     gone = pc.is_in(pc.utf8_lower(trimmed), value_set=pa.array(sorted(MISSING), column.type))
     plain = pc.if_else(gone, pa.scalar(None, column.type), trimmed)
     codes = pc.any(pc.match_substring_regex(plain, "^0[0-9]+$")).as_py()
-    if not codes and plain.null_count < len(plain):
+    if quick and not codes and plain.null_count < len(plain):
         try:
             return numeric(name, pc.cast(plain, pa.float64()).to_numpy())
         except pa.ArrowInvalid:

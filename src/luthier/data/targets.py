@@ -122,7 +122,8 @@ def finish(dataset: Dataset, values: Any, wanted: Wanted, *, name: str = "y") ->
     ------
     DataError
         If the targets are not as many as rows, or cannot be used. Rows without a target are left out, which is told;
-        but of data that shall be like other data every row is kept, and the targets are not used if some are missing.
+        but of data that shall be like other data every row is kept, and the targets are not used if some are missing
+        or are something else.
     """
     if values is None:
         return dataset
@@ -132,8 +133,14 @@ def finish(dataset: Dataset, values: Any, wanted: Wanted, *, name: str = "y") ->
     if wanted.like and (gone := _gone(name, values)):
         note = f"target {name!r} not used: {counted(gone, 'row')} without one"
         return replace(dataset, notes=(*dataset.notes, note))
-    target = decide(name, values, goal=wanted.goal, tabular=dataset.task == "tabular")
-    notes, labels = dataset.notes + target.notes, target.values
+    try:
+        target = decide(name, values, goal=wanted.goal, tabular=dataset.task == "tabular")
+    except DataError as error:
+        if not wanted.like:
+            raise
+        note = f"target {name!r} not used: {str(error).split(': ')[0]}"
+        return replace(dataset, notes=(*dataset.notes, note))
+    notes, labels = dataset.notes + (() if wanted.like else target.notes), target.values
     if target.missing.any():
         dataset, labels = dataset.take(~target.missing), labels[~target.missing]
         notes += (f"{counted(target.missing.sum(), 'row')} without a target left out",)

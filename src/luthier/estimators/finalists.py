@@ -16,7 +16,7 @@ from luthier.errors import LuthierError
 from luthier.estimators.network import Network, network_from
 from luthier.estimators.objective import Parts, Training, some_rows
 from luthier.estimators.prepared import Prepared
-from luthier.estimators.retraining import Diverged, Retraining, begun
+from luthier.estimators.retraining import Diverged, Retraining, begun, retrainings
 from luthier.estimators.saved import SavedModel
 from luthier.estimators.targets import ClassTargets
 from luthier.execute import checkpoint
@@ -47,6 +47,8 @@ class Chosen:
         Trained on the training rows only.
     folded : bool
         Whether a trial's seconds are those of folds.
+    best : int
+        Place of the one that is best alone; shares say nothing about that.
     """
 
     trials: list[Trial]
@@ -54,6 +56,7 @@ class Chosen:
     weights: list[float]
     model: SavedModel
     folded: bool = False
+    best: int = 0
 
     @property
     def key(self) -> list[list[float]]:
@@ -66,13 +69,10 @@ class Chosen:
         names = ", ".join(str(trial.number) for trial in self.trials)
         return f"trial {names}" if len(self.trials) == 1 else f"trials {names}"
 
-    @property
-    def seconds(self) -> float:
-        """What the epochs took in the search."""
-        if self.folded:
-            return sum(trial.seconds / max(trial.steps, 1) for trial in self.trials)
-        pairs = zip(self.trials, self.epochs, strict=True)
-        return sum(trial.seconds / max(trial.steps, 1) * epochs for trial, epochs in pairs)
+    def cost(self, place: int) -> float:
+        """Seconds that the epochs of one took in the search."""
+        trial = self.trials[place]
+        return trial.seconds / max(trial.steps, 1) * (1 if self.folded else self.epochs[place])
 
 
 def choose(study: StudyReader, training: Training, prepared: Prepared, *, ensemble: bool) -> Chosen:
@@ -101,7 +101,10 @@ def choose(study: StudyReader, training: Training, prepared: Prepared, *, ensemb
     shares = (weights[members] / weights[members].sum()).tolist()
     taken = [found[n] for n in members.tolist()]
     model = model_of([network for _, network, _ in taken], shares, [trial.config for trial, _, _ in taken], prepared)
-    return Chosen([trial for trial, _, _ in taken], [epochs for _, _, epochs in taken], shares, model)
+    return Chosen(
+        [trial for trial, _, _ in taken], [epochs for _, _, epochs in taken], shares, model,
+        best=int(members.argmin()),
+    )  # fmt: skip
 
 
 def crowned(study: StudyReader, training: Training, prepared: Prepared, *, epochs: int) -> Chosen:
@@ -119,7 +122,7 @@ def crowned(study: StudyReader, training: Training, prepared: Prepared, *, epoch
     trial = min(whole, key=lambda t: metric.sign * t.metrics[metric.name]) if whole else study.best
     if trial is None:
         raise LuthierError("no trial has got through a fold: give a longer budget, or fewer folds")
-    plan = training.plan(trial.config, prepared.parts.train, seed=trial.seed, device=_device())
+    plan = training.plan(trial.config, prepared.parts.train, seed=trial.seed)
     plan.fit(None)
     plan.trainer.model.cpu()
     network = network_from(plan, prepared.dataset.task, trial.config, prepared.parts.train[0])
@@ -151,7 +154,7 @@ def restored(study: StudyReader, trial: Trial, training: Training, prepared: Pre
     path = study.checkpoint(trial)
     assert path is not None
     kept = checkpoint.read(path)
-    plan = training.plan(trial.config, prepared.parts.train, seed=trial.seed)
+    plan = training.plan(trial.config, prepared.parts.train, seed=trial.seed, device="cpu")
     plan.trainer.load_state_dict(kept["objects"]["trainer"])
     plan.trainer.settle()
     x = prepared.parts.train[0]
@@ -208,72 +211,124 @@ def retrain(
     everything
         All rows; taken if there is time for them.
     directory
-        Where checkpoints are kept meanwhile.
+        Where checkpoints are kept, in ``retraining``, until the model is written.
     left_s
-        Of the budget, for this.
+        Of the budget, for this; of an ensemble, those with the largest shares come first.
     say
         Called with what is done.
 
     Returns
     -------
     SavedModel, str
-        With the epochs of each network in its facts, as ``"again"``; and why it was not done, if it was not: then the
-        model is that of the search.
+        With the epochs of each network in its facts, as ``"again"``, 0 for one that is still that of the search; and
+        why there are such, if there are. Without ``"again"`` it is the model of the search.
     """
-    train, whole = prepared.parts.train, everything.whole
-    needed = chosen.seconds * len(whole[1]) / len(train[1])
-    if needed > left_s and len(everything.train[1]) > len(train[1]):
-        whole = prepared.parts.whole
-        needed = chosen.seconds * len(whole[1]) / len(train[1])
-    share = min(1.0, _LATE * max(left_s, 1.0) / needed) if needed > 0.0 else 1.0
-    counts = [max(1, round(share * epochs)) for epochs in chosen.epochs]
-    if min(share, *(count / epochs for count, epochs in zip(counts, chosen.epochs, strict=True))) < _LEAST:
-        return chosen.model, (
-            f"no time is left to train {chosen.title} again on all rows (about {clock(needed)}): the network of the "
-            "search is taken"
-        )
-    shorter = counts != chosen.epochs
-    say(
-        f"training {chosen.title} again on {len(whole[1]):,} rows, validation rows included, about "
-        f"{clock(share * needed)}" + (f", for {share:.0%} of its epochs: there is no time for all" if shorter else "")
-    )
-    networks: list[Network] = []
-    ends: list[int] = []  # epochs
-    until = time.monotonic() + max(left_s, 1.0)  # as `share` has it
-    for place, trial in enumerate(chosen.trials):
-        where = None if directory is None else directory / "retraining" / f"{place}"
-        what = {"trial": trial.number, "rows": len(whole[1]), "chosen": chosen.epochs[place]}
-        epochs, now = begun(where, what) or counts[place], time.monotonic()
+    train, whole, smaller = prepared.parts.train, everything.whole, prepared.parts.whole
+    if len(whole[1]) > len(smaller[1]):  # the search had fewer rows
+        long = chosen.cost(0) * len(whole[1]) / len(train[1]) > left_s
+        if _begun(chosen, 0, smaller, directory) or (long and not _begun(chosen, 0, whole, directory)):
+            whole = smaller
+    job = _Again(chosen, training, whole, directory, say)
+    until = time.monotonic() + max(left_s, 1.0)
+    networks, ends, pace, why = list(chosen.model.members), [0] * len(chosen.trials), 1.0 / _LATE, list[str]()
+    for place in range(len(chosen.trials)):
+        needed = chosen.cost(place) * len(whole[1]) / len(train[1])
+        trained, told = job.train(place, needed, pace=pace, until=until)
+        if trained is None:
+            why.append(told)
+        else:
+            networks[place], ends[place], pace = trained.network, trained.epochs, trained.pace
+    if not any(ends):
+        return chosen.model, f"{'; '.join(why)}: the network of the search is taken"
+    model = model_of(networks, chosen.weights, [trial.config for trial in chosen.trials], prepared)
+    model.facts = {"again": ends}
+    return model, f"{'; '.join(why)}: the network of the search is taken for it" if why else ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Trained:
+    """A network that was trained again, for how many epochs, and the seconds that one of the search took."""
+
+    network: Network
+    epochs: int
+    pace: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Again:
+    """Trains one of the chosen at a time."""
+
+    chosen: Chosen
+    training: Training
+    whole: tuple[Any, Any]
+    directory: Path | None
+    say: Say
+
+    def train(self, place: int, needed: float, *, pace: float, until: float) -> tuple[_Trained | None, str]:
+        """Return the network, or why there is none.
+
+        Parameters
+        ----------
+        place
+            Among the chosen.
+        needed
+            Seconds that all its epochs would have taken in the search.
+        pace
+            Seconds now for one of them.
+        until
+            By the clock.
+        """
+        trial, wanted = self.chosen.trials[place], self.chosen.epochs[place]
+        share = min(1.0, (until - time.monotonic()) / max(needed * pace, 1e-9))
+        going_on, epochs = _begun(self.chosen, place, self.whole, self.directory), max(1, round(share * wanted))
+        if going_on:
+            epochs = going_on
+            self.say(f"going on with training trial {trial.number} again")
+        elif min(share, epochs / wanted) < _LEAST:
+            return None, f"no time is left to train trial {trial.number} again on all rows (about {clock(needed)})"
+        else:
+            self.say(
+                f"training trial {trial.number} again on {len(self.whole[1]):,} rows, validation rows included, about "
+                f"{clock(share * needed)}"
+                + (f", for {share:.0%} of its epochs: there is no time for all" if epochs != wanted else "")
+            )
         loop = Retraining(
-            epochs, until=now + (until - now) / (len(chosen.trials) - place), directory=where,
-            what=what,
+            epochs, until=until, least=_LEAST * wanted, directory=_place(place, self.directory),
+            what=_what(self.chosen, place, self.whole),
         )  # fmt: skip
-        shorter = epochs != chosen.epochs[place]
-        config = settled(trial, epochs, shorter=shorter) if not chosen.folded or shorter else trial.config
-        plan = training.plan(config, whole, seed=trial.seed, device=_device())
+        shorter = epochs != wanted
+        config = settled(trial, epochs, shorter=shorter) if not self.chosen.folded or shorter else trial.config
+        plan = self.training.plan(config, self.whole, seed=trial.seed)
         try:
             plan.fit(None, run=loop)
             if plan.trainer.ended:
                 raise Diverged(plan.trainer.ended)
         except Diverged:
-            return (
-                chosen.model,
-                "trained again on all rows, the loss went to infinity: the network of the search is taken",
-            )
-        loop.discard()
+            return None, f"trained again on all rows, the loss of trial {trial.number} went to infinity"
+        if loop.epochs < _LEAST * wanted:
+            loop.discard()
+            return None, f"there was time for {loop.epochs} of {wanted} epochs only to train trial {trial.number} again"
         if loop.epochs < epochs:
-            say(f"the time allowed for {loop.epochs} of {epochs} epochs")
-        if loop.epochs < _LEAST * chosen.epochs[place]:
-            return chosen.model, (
-                f"there was time for {loop.epochs} of {chosen.epochs[place]} epochs only to train trial "
-                f"{trial.number} again: the network of the search is taken"
-            )
+            self.say(f"the time allowed for {loop.epochs} of {epochs} epochs")
+        loop.finish()
+        if loop.note:
+            self.say(loop.note)
         plan.trainer.model.cpu()
-        networks.append(network_from(plan, prepared.dataset.task, trial.config, whole[0]))
-        ends.append(loop.epochs)
-    model = model_of(networks, chosen.weights, [trial.config for trial in chosen.trials], prepared)
-    model.facts = {"again": ends}
-    return model, ""
+        network = network_from(plan, self.training.recipe.task, trial.config, self.whole[0])
+        return _Trained(network, loop.epochs, loop.epoch_s * wanted / max(needed, 1e-9) if loop.epoch_s else pace), ""
+
+
+def _begun(chosen: Chosen, place: int, whole: tuple[Any, Any], directory: Path | None) -> int:
+    """For how many epochs the retraining of one on some rows was begun before; 0 if it was not."""
+    return begun(_place(place, directory), _what(chosen, place, whole))
+
+
+def _place(place: int, directory: Path | None) -> Path | None:
+    return None if directory is None else retrainings(directory) / f"{place}"
+
+
+def _what(chosen: Chosen, place: int, whole: tuple[Any, Any]) -> dict[str, int]:
+    return {"trial": chosen.trials[place].number, "rows": len(whole[1]), "chosen": chosen.epochs[place]}
 
 
 def settled(trial: Trial, epochs: int, *, shorter: bool = False) -> dict[str, Any]:
@@ -284,14 +339,6 @@ def settled(trial: Trial, epochs: int, *, shorter: bool = False) -> dict[str, An
     """
     whole = int(trial.config["epochs"])
     return {**trial.config, "epochs": epochs if shorter or trial.steps < whole else whole}
-
-
-def _device() -> str:
-    import torch
-
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
 # -- probabilities -----------------------------------------------------------------------------------------------------

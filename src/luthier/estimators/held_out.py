@@ -153,6 +153,11 @@ def tested(directory: Path | None) -> dict[str, Any] | None:
     return found
 
 
+def is_of(test: Mapping[str, Any], facts: Mapping[str, Any]) -> bool:
+    """Tell whether a test was of the model with some facts, and not of an earlier one of the job."""
+    return all(facts.get(name) == value for name, value in test["model"].items())
+
+
 def write_down(directory: Path, result: Result, *, model: Mapping[str, Any]) -> dict[str, Any]:
     """Write a test down, with what was tested; from then on these rows are used up."""
     content = {"model": dict(model), "result": asdict(result)}

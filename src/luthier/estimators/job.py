@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import shlex
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
@@ -27,13 +28,14 @@ from luthier.errors import SettingError
 from luthier.estimators import finalists
 from luthier.estimators.default_first import DefaultFirst, thorough
 from luthier.estimators.files import alone, read_json, write_json
-from luthier.estimators.held_out import Result, assess, tested, write_down
+from luthier.estimators.held_out import Result, assess, is_of, tested, write_down
 from luthier.estimators.metric_names import final_metric
 from luthier.estimators.objective import Training
 from luthier.estimators.prepared import Prepared, fingerprint, prepare
+from luthier.estimators.retraining import retrainings
 from luthier.estimators.reviewing import Asked, review_state
 from luthier.estimators.saved import SavedModel, load, recipe_constants, tempered
-from luthier.estimators.sizes import Sizes, Timed, epoch_seconds, fit_sizes, suited
+from luthier.estimators.sizes import KEPT, Sizes, Timed, epoch_seconds, fit_sizes, suited
 from luthier.estimators.wishes import Interrupted, Wishes
 from luthier.folds import CrossValidation
 from luthier.reader import StudyReader
@@ -303,7 +305,9 @@ class Job:
         if math.isfinite(self._budget.seconds):
             seconds = sizes.tuning_s
             if not math.isfinite(seconds) or self._budget.seconds != self._told_s:
-                seconds = self._budget.seconds - sizes.kept_s - (time.monotonic() - self._begun)
+                left = self._budget.seconds - (time.monotonic() - self._begun)
+                kept = sizes.kept_s if math.isfinite(seconds) else KEPT * left + self._end_s  # begun without seconds
+                seconds = left - kept
             found["seconds"] = max(1.0, seconds)
         if self._wishes.mode == "panda":
             found["trials"] = 1
@@ -348,36 +352,54 @@ class Job:
 
     def _final(self, chosen: Any, training: Training, fitted: Fitted, temperature: float) -> SavedModel:
         """Train the chosen configurations on all rows but the test's, or take the model that is there."""
-        place = None if self._directory is None else self._directory / "model"
         facts = self._facts(chosen, fitted, temperature)
-        if place is not None and (place / "model.json").exists():
-            there = load(place)
-            if there.facts.get("chosen") == facts["chosen"]:
-                self._say(f"the model of {chosen.title} is there")
-                before = (there.track is None, review_state(there.review))
-                self._review(there, fitted)
-                if (there.track is None, review_state(there.review)) != before:  # other prices are given now
-                    there.save(place)
-                return there
+        there = self._made(chosen, fitted, facts)
+        if there is not None:
+            return there
         outside = time.monotonic() - self._begun - self._searched_s
         left = self._budget.seconds - outside - fitted.study.spent.seconds - self._end_s  # of all runs
+        model: SavedModel
         if self._wishes.mode == "panda":
-            retrained, why = chosen.model, "the network that was watched over is the model: it was not trained again"
+            model, why = chosen.model, "the network that was watched over is the model: it was not trained again"
         else:
-            retrained, why = finalists.retrain(
+            model, why = finalists.retrain(
                 chosen, training, fitted.prepared, everything=self._everything, directory=self._directory,
                 left_s=left, say=self._say,
             )  # fmt: skip
         if why:
             fitted.notes.append(why)
             self._say(why)
-        model: SavedModel = retrained
         model.temperature = temperature
-        model.facts = {**facts, **retrained.facts, "retrained": not why}
+        model.facts = {**facts, **model.facts, "retrained": "again" in model.facts}
         self._review(model, fitted)
-        if place is not None:
-            model.save(place)
+        if self._directory is not None:
+            model.save(self._directory / "model")
+            self._discard()
         return model
+
+    def _made(self, chosen: Any, fitted: Fitted, facts: dict[str, Any]) -> SavedModel | None:
+        """The model that is there, if it is of what was chosen, and more time would not make it another."""
+        place = None if self._directory is None else self._directory / "model"
+        if place is None or not (place / "model.json").exists():
+            return None
+        there = load(place)
+        whole = all(there.facts.get("again", [])) and there.facts.get("retrained")
+        longer = self._budget.seconds > (there.facts.get("budget_s") or math.inf)
+        if there.facts.get("chosen") != facts["chosen"] or (longer and not whole and self._wishes.mode != "panda"):
+            return None
+        self._say(f"the model of {chosen.title} is there")
+        before = (there.track is None, review_state(there.review), there.temperature)
+        there.temperature = there.facts["temperature"] = facts["temperature"]
+        self._review(there, fitted)
+        if (there.track is None, review_state(there.review), there.temperature) != before:  # what is asked for differs
+            there.save(place)
+        self._discard()
+        return there
+
+    def _discard(self) -> None:
+        """Delete the checkpoints of retraining: the model is written."""
+        if self._directory is not None:
+            shutil.rmtree(retrainings(self._directory), ignore_errors=True)
 
     def _review(self, model: SavedModel, fitted: Fitted) -> None:
         """Give a classifier its track record on the validation rows, and the review that is asked for."""
@@ -392,8 +414,9 @@ class Job:
     def _facts(self, chosen: Any, fitted: Fitted, temperature: float) -> dict[str, Any]:
         prepared = fitted.prepared
         return {
-            "metric": prepared.metric.name, "chosen": chosen.key, "trial": chosen.trials[0].number,
-            "epochs": chosen.epochs[0], "source": prepared.dataset.source, "seed": self._wishes.seed,
+            "metric": prepared.metric.name, "chosen": chosen.key, "trial": chosen.trials[chosen.best].number,
+            "epochs": chosen.epochs[chosen.best], "budget_s": _finite(self._budget.seconds),
+            "source": prepared.dataset.source, "seed": self._wishes.seed,
             "temperature": temperature,
             "rows": {name: len(rows) for name, rows in prepared.rows.items()}, "valid": fitted.valid.metrics,
             "made": time.strftime("%Y-%m-%d %H:%M:%S"),
@@ -402,11 +425,12 @@ class Job:
     def _test(self, fitted: Fitted) -> None:
         """Test the model on rows that nothing was chosen by: once, and never another one on the same rows."""
         prepared = fitted.prepared
-        if not len(prepared.rows["test"]):
+        if not len(prepared.rows["test"]) or not self._wishes.test:
             return
-        key = {"chosen": fitted.model.facts["chosen"]}
+        facts = fitted.model.facts
+        key = {"chosen": facts["chosen"], "again": facts.get("again")}
         fitted.test = tested(self._directory)
-        if fitted.test is not None and fitted.test["model"] != key:
+        if fitted.test is not None and not is_of(fitted.test, facts):
             told = (
                 "the held-out rows were used up by the test of an earlier model of this job: this one was not tested "
                 "on them, and what it is worth is known from the validation rows only"

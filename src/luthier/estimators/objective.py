@@ -72,7 +72,7 @@ class Training:
     data
         The parts, or the file that they are in.
     device
-        Where to train; None takes the run's.
+        Where to train; None takes the best there is.
     precision
         See `luthier.training.Settings`.
     watched
@@ -111,7 +111,7 @@ class Training:
     def fold(self, config: dict[str, Any], train: Any, valid: Any, seed: int) -> dict[str, float]:
         """Train on some rows of training and validation data together and judge by others."""
         whole = self.parts.whole
-        plan = self.plan(config, some_rows(whole, train), seed=seed, device=self.device or "cpu")
+        plan = self.plan(config, some_rows(whole, train), seed=seed)
         found = plan.fit(some_rows(whole, valid))[-1]
         return {name: value for name, value in found.items() if name not in ("loss", "valid_loss")}
 
@@ -120,14 +120,22 @@ class Training:
         """The data."""
         return self.data if isinstance(self.data, Parts) else _read(self.data)
 
-    def plan(self, config: Mapping[str, Any], train: Any, *, seed: int, device: str = "cpu") -> Any:
+    def plan(self, config: Mapping[str, Any], train: Any, *, seed: int, device: str | None = None) -> Any:
         """Make a plan whose scores are in the units of the user (Any: `luthier.training.plan.Plan`)."""
         plan = self.recipe.plan(
-            config, train, classes=self.targets.classes, seed=seed, device=device, precision=self.precision
-        )
+            config, train, classes=self.targets.classes, seed=seed, device=device or self.device or best_device(),
+            precision=self.precision,
+        )  # fmt: skip
         if isinstance(self.targets, NumberTargets):
             plan.trainer.score = partial(_in_units, targets=self.targets, scale=plan.target)
         return plan
+
+
+def best_device() -> str:
+    """Return ``"cuda"`` where torch sees a GPU, ``"mps"`` on Apple's, otherwise ``"cpu"``."""
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
 @lru_cache(maxsize=1)

@@ -29,6 +29,8 @@ class Retraining:
         After which it ends; the learning rate follows the schedule of the full training.
     until
         By the clock: where the epochs turn out not to fit, there are fewer, with a schedule that ends with them.
+    least
+        Epochs: where not even these fit, it ends at once.
     directory
         Of the checkpoints; None keeps none.
     what
@@ -44,15 +46,18 @@ class Retraining:
         epochs: int,
         *,
         until: float = math.inf,
+        least: float = 0.0,
         directory: Path | None = None,
         what: Mapping[str, Any] | None = None,
         every_s: float = _EVERY_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.epochs, self.directory, self.what, self._every_s = epochs, directory, dict(what or {}), every_s
-        self._until, self._shortened, self._clock = until, 0, clock
+        self._until, self._least, self._shortened, self._clock = until, least, 0, clock
         self._kept: dict[str, Any] = {}
         self._done, self._planned = 0, epochs
+        self.epoch_s = 0.0  # seconds of an epoch, of those that were trained here
+        self.note = ""  # what has to be told
 
     def keep(self, **objects: Any) -> Any:
         """Keep trainers; give them back the state of the last checkpoint."""
@@ -74,10 +79,12 @@ class Retraining:
             yield self._done
             self._done += 1
             now = self._clock()
-            epoch_s = max((now - begun) / (self._done - first), 1e-9)
+            self.epoch_s = epoch_s = max((now - begun) / (self._done - first), 1e-9)
             seen = self._done - first >= _SEEN or now + _SEEN * epoch_s > self._until
             if seen and now + epoch_s * (self.epochs - self._done) > self._until:
                 self._shorten(self._done + max(0, int((self._until - now) / epoch_s)))
+                if self.epochs < self._least:
+                    return
             if self.directory is not None and now - written >= self._every_s:
                 self._write(self.directory)
                 written = self._clock()
@@ -99,6 +106,16 @@ class Retraining:
             for kept in self._kept.values():
                 kept.shorten(epochs)
 
+    def finish(self) -> None:
+        """Keep the end, too: of several networks, those that are trained are not trained anew after a kill."""
+        if self.directory is not None:
+            self._write(self.directory)
+
+    def discard(self) -> None:
+        """Delete the checkpoints: what was trained is not taken."""
+        if self.directory is not None:
+            shutil.rmtree(self.directory, ignore_errors=True)
+
     def _write(self, directory: Path) -> None:
         states = {name: kept.state_dict() for name, kept in self._kept.items()}
         content = {
@@ -108,13 +125,16 @@ class Retraining:
             "what": self.what,
             "objects": states,
         }
-        checkpoint.write(directory, self._done, checkpoint.dumps(content))
-        checkpoint.prune(directory, {self._done})
+        try:
+            checkpoint.write(directory, self._done, checkpoint.dumps(content))
+            checkpoint.prune(directory, {self._done})
+        except OSError as error:  # a full disk: the network that is trained is worth more than going on after a kill
+            self.directory, self.note = None, f"retraining keeps no checkpoints any more: {error.strerror}"
 
-    def discard(self) -> None:
-        """Delete the checkpoints."""
-        if self.directory is not None:
-            shutil.rmtree(self.directory, ignore_errors=True)
+
+def retrainings(directory: Path) -> Path:
+    """Return where a job keeps the checkpoints of its retrainings, until its model is written."""
+    return directory / "retraining"
 
 
 def begun(directory: Path | None, what: Mapping[str, Any]) -> int:

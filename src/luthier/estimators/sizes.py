@@ -24,10 +24,10 @@ _EPOCHS = {  # at 10,000 rows; and least and most
 }
 _LONGER = {"image": 2.0}  # times the usual epochs, where there is time: see docs/fidelity_research.md
 _TRAININGS = 6  # full trainings that should fit into the time of all workers
-_FEWER = 5  # the same of trainings that are longer than usual
+_FEWER = {"image": 3}  # where their length brings more than their number
 _TRIED_ROWS = 1024  # that the measured epoch is extrapolated from, at most
 _TRIED_STEPS = 2  # and at least
-_KEPT = 0.4  # of the budget, at most, for retraining; more only where the very end needs it
+KEPT = 0.4  # of the budget, at most, for retraining; more only where the very end needs it
 _MOST_KEPT = 0.5
 _AGAIN = 1.5  # times a full training, kept for retraining: on a fifth more rows, but with all processors
 _LEAST_ROWS = 200
@@ -118,14 +118,15 @@ def fit_sizes(
         return Sizes(wanted, rows)
     epoch_s, before_s, workers = timed
     longest = epochs or round(wanted * _LONGER.get(task, 1.0))
-    most = max(_KEPT * left_s, min(1.25 * end_s, _MOST_KEPT * left_s))
+    most = max(KEPT * left_s, min(1.25 * end_s, _MOST_KEPT * left_s))
     kept = min(most, _AGAIN * (longest * epoch_s + before_s) + end_s)
     tuning = left_s - kept
     notes: list[str] = []
     used, chosen = rows, wanted
     if epochs is None:
-        trainings = _FEWER if longest > wanted else _TRAININGS
-        fitting = (tuning * workers / trainings - before_s) / max(epoch_s, 1e-6)
+        fitting = (tuning * workers / _FEWER.get(task, _TRAININGS) - before_s) / max(epoch_s, 1e-6)
+        if task in _FEWER:  # the last one has to be as long
+            fitting = min(fitting, (most - end_s) / _AGAIN / max(epoch_s, 1e-6))
         least = min(wanted, _EPOCHS[task][1])
         chosen = max(1, min(longest, max(least, int(fitting)), int(tuning / (1.5 * max(epoch_s, 1e-6)))))
         if 1.5 * 2 * epoch_s > tuning and rows > _LEAST_ROWS:
@@ -166,7 +167,7 @@ def epoch_seconds(
     try:
         config = dict(training.recipe.default)
         warm = training.plan(config, some_rows(train, rows[:64]), seed=seed)
-        warm.trainer.epoch(warm.train, 0)
+        warm.trainer.epoch(warm.trainer.moved(warm.train), 0)
         begun = time.perf_counter()
         plan = training.plan(config, some_rows(train, rows), seed=seed)
         made = time.perf_counter()

@@ -9,9 +9,11 @@ from typing import Any
 from luthier.budget import clock
 from luthier.durable import write_whole
 from luthier.errors import LuthierError
+from luthier.estimators.held_out import is_of
 from luthier.estimators.job import Fitted, remembered_budget
 from luthier.estimators.metric_names import WORDS, final_metric, shown
 from luthier.estimators.review_summary import review_line, review_section
+from luthier.estimators.saved import SavedModel
 from luthier.estimators.targets import ClassTargets, TextTargets
 from luthier.trial import State, Trial
 from luthier.view.text import number_text
@@ -243,13 +245,7 @@ def _worth(fitted: Fitted, drawn: Mapping[str, str]) -> list[str]:
         row = f"| {WORDS[name]} | {shown(name, valid[name])} |"
         lines.append(row if tested is None else f"{row} {shown(name, tested['metrics'].get(name, float('nan')))} |")
     if tested is not None and _retrained(fitted):
-        facts = fitted.model.facts
-        fewer = "again" in facts and facts["again"][0] != facts["epochs"]
-        epochs = f" for {facts['again'][0]} epochs" if fewer else ""
-        lines += [
-            "", f"The model that was tested was trained again{epochs} on training and validation rows together, and "
-            "has seen more than the one in the column before.",
-        ]  # fmt: skip
+        lines += ["", _again(fitted.model)]
     if isinstance(fitted.model.targets, TextTargets):
         lines += [
             "", "Both are of texts that the network writes by itself: word accuracy is the share of words at the right "
@@ -266,11 +262,26 @@ def _retrained(fitted: Fitted) -> bool:
     return bool(fitted.model.facts.get("retrained"))
 
 
+def _again(model: SavedModel) -> str:
+    """What the model has seen since it was validated."""
+    ends = model.facts.get("again", [])
+    if not all(ends):
+        return (
+            f"Of the {len(ends)} networks of the model that was tested, {sum(map(bool, ends))} were trained again on "
+            "training and validation rows together; the others are those of the search."
+        )
+    fewer = len(ends) == 1 and ends[0] != model.facts["epochs"]
+    return (
+        f"The model that was tested was trained again{f' for {ends[0]} epochs' if fewer else ''} on training and "
+        "validation rows together, and has seen more than the one in the column before."
+    )
+
+
 def _is_of_model(fitted: Fitted) -> bool:
     """Whether the test was of this model, and not of an earlier one of the job."""
     if fitted.test is None:
         return False
-    return bool(fitted.test["model"]["chosen"] == fitted.model.facts["chosen"])
+    return is_of(fitted.test, fitted.model.facts)
 
 
 def _classes(classes: list[dict[str, Any]]) -> list[str]:

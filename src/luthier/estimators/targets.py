@@ -13,7 +13,7 @@ from torch import Tensor
 
 from luthier.data import Dataset
 from luthier.errors import DataError
-from luthier.estimators.texts import Vocabulary, mostly_one_word, words_of
+from luthier.estimators.texts import Vocabulary, mostly_one_word
 
 _SKEWED, _MENDED = 1.0, 0.5  # a skewness from which on the logarithm is tried, and what must remain of it at most
 _BEYOND = 0.1  # of the range of the training targets, that predictions may go beyond it
@@ -206,8 +206,8 @@ class TextTargets:
         """Learn the vocabulary and the length."""
         texts = [str(text) for text in dataset.targets or ()]
         characters = mostly_one_word(texts)
-        vocabulary = Vocabulary.learn(texts, special=4, characters=characters)
-        longest = max(len(words_of(text, characters=characters)) for text in texts)
+        vocabulary = Vocabulary.learn(texts, special=4, characters=characters, exact=not characters)
+        longest = max(len(vocabulary.tokens(text)) for text in texts)
         return cls(vocabulary, min(longest, 255) + 1)
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Texts as tokens: words and punctuation in lower case, a vocabulary by frequency."""
+"""Texts as tokens, words and punctuation, by a vocabulary: in lower case to be read, as they are to be written."""
 
 from __future__ import annotations
 
@@ -18,21 +18,35 @@ from luthier.errors import DataError
 
 _EAST = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"  # scripts that put no spaces between words: a token a character
 _TOKEN = re.compile(rf"[{_EAST}]|[^\W{_EAST}]+(?:'[^\W{_EAST}]+)?|[^\w\s]")
+_EXACT = re.compile(rf" ?(?:{_TOKEN.pattern})")
 _SHARE = 0.98  # of the texts that are kept whole
 _LONGEST = 256
 _HURRIED = (600.0, 128)  # seconds of budget up to which texts are shorter, and how long
 _WORDS = 20_000  # at most, in the vocabulary
 
 
-def words_of(text: str, *, characters: bool = False) -> list[str]:
+def words_of(text: str, *, characters: bool = False, exact: bool = False) -> list[str]:
     """Cut a text into tokens.
+
+    Parameters
+    ----------
+    text
+        Any.
+    characters
+        Into characters instead.
+    exact
+        So that joining them gives the text back: case is kept, and the blank before a token, also before the first.
 
     Examples
     --------
     >>> words_of("Don't panic: it's 42!")
     ["don't", 'panic', ':', "it's", '42', '!']
+    >>> words_of("Don't panic!", exact=True)
+    [" Don't", ' panic', '!']
     """
-    return list(text) if characters else _TOKEN.findall(text.lower())
+    if characters:
+        return list(text)
+    return _EXACT.findall(" " + " ".join(text.split())) if exact else _TOKEN.findall(text.lower())
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +61,14 @@ class Vocabulary:
         How many come before: 2 (padding, unknown), or 4 (padding, begin, end, unknown) for what is to be written.
     characters
         Whether a token is a character.
+    exact
+        Whether the tokens keep case and blanks, see `words_of`.
     """
 
     words: tuple[str, ...]
     special: int = 2
     characters: bool = False
+    exact: bool = False
     numbers: dict[str, int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -61,31 +78,40 @@ class Vocabulary:
         return self.special + len(self.words)
 
     @classmethod
-    def learn(cls, texts: Iterable[str], *, special: int = 2, characters: bool = False) -> Self:
+    def learn(
+        cls, texts: Iterable[str], *, special: int = 2, characters: bool = False, exact: bool = False
+    ) -> Self:  # fmt: skip
         """Take the most frequent words, those that occur once only where there are few."""
-        counts = Counter(word for text in texts for word in words_of(text, characters=characters))
+        counts = Counter(word for text in texts for word in words_of(text, characters=characters, exact=exact))
         least = 2 if sum(count > 1 for count in counts.values()) >= 200 else 1
         ordered = sorted((w for w, c in counts.items() if c >= least), key=lambda w: (-counts[w], w))
-        return cls(tuple(ordered[:_WORDS]), special, characters)
+        return cls(tuple(ordered[:_WORDS]), special, characters, exact)
 
     def encode(self, text: str) -> list[int]:
         """Return the numbers of a text's tokens; what is not known is the last of the special ones."""
         unknown = self.special - 1
-        return [self.numbers.get(word, unknown) for word in words_of(text, characters=self.characters)]
+        return [self.numbers.get(word, unknown) for word in self.tokens(text)]
+
+    def tokens(self, text: str) -> list[str]:
+        """Return the tokens of a text, known ones or not."""
+        return words_of(text, characters=self.characters, exact=self.exact)
 
     def decode(self, tokens: Iterable[int]) -> str:
         """Return the text of tokens, the special ones left out."""
         known = [self.words[n - self.special] for n in tokens if n >= self.special]
+        if self.exact:
+            return "".join(known).strip()
         return "".join(known) if self.characters else _joined(known)
 
     def state(self) -> dict[str, Any]:
         """Return it as plain values."""
-        return {"words": list(self.words), "special": self.special, "characters": self.characters}
+        named = {"special": self.special, "characters": self.characters, "exact": self.exact}
+        return {"words": list(self.words), **named}
 
     @classmethod
     def of(cls, state: Mapping[str, Any]) -> Self:
         """Make it again from its state."""
-        return cls(tuple(state["words"]), state["special"], state["characters"])
+        return cls(tuple(state["words"]), state["special"], state["characters"], state.get("exact", False))
 
 
 @dataclass(frozen=True, slots=True)

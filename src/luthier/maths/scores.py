@@ -66,7 +66,7 @@ def probabilities_of(values: ArrayLike) -> Array:
     SettingError
         If a value is not a number or below 0, or a row does not sum to one.
     """
-    flat = np.asarray(values)
+    flat = np.asarray(_plain(values))
     if flat.ndim == 1 and flat.size:
         flat = flat.astype(np.float64)
         values = np.stack([1.0 - flat, flat], 1)
@@ -180,9 +180,8 @@ def share_interval(hits: ArrayLike, rows: ArrayLike, *, level: float = 0.95) -> 
 
 
 def _table(values: ArrayLike, what: str) -> Array:
-    detached = getattr(values, "detach", None)  # a tensor that wants a gradient
     try:
-        table = np.asarray(values if detached is None else detached().cpu(), dtype=np.float64)
+        table = np.asarray(_plain(values), dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise SettingError(f"{what} are a table of numbers, (rows, classes): {error}") from None
     if table.ndim != 2 or not len(table) or table.shape[1] < 2:
@@ -190,6 +189,11 @@ def _table(values: ArrayLike, what: str) -> Array:
             f"{what} are a table, (rows, classes), of at least one row and two classes, got {table.shape}"
         )
     return table
+
+
+def _plain(values: Any) -> Any:
+    """A tensor without its gradient, on the processor, in a precision that NumPy has; everything else as it is."""
+    return values.detach().cpu().double() if hasattr(values, "detach") else values
 
 
 def _looked_up(labels: NDArray[Any], classes: int | Sequence[Any]) -> Places:

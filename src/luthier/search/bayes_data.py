@@ -106,7 +106,7 @@ def _finite(losses: list[float]) -> bool:
 
 def _failures(history: History) -> dict[str, tuple[Array, NDArray[np.bool_]]]:
     """Which trials failed how; a trial that failed otherwise tells nothing about a kind."""
-    kinds = np.array([_kind(t.failure.kind) if t.failure is not None else "" for t in history.ended])
+    kinds = np.array([_kind(t.failure.kind) if t.failure and t.state is State.FAILED else "" for t in history.ended])
     told = {}
     for kind in sorted(set(kinds.tolist()) - {""}):
         rows = (kinds == kind) | (kinds == "")

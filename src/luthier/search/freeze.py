@@ -123,8 +123,8 @@ class FreezeSearch:
         many = len(history.metrics) > 1
         step = sum(t.steps for t in history.live) if many else 0  # no two decisions in a row look the same way
         decision = self._decision(history, 1 + step % len(directions(len(history.metrics))) if many else 0)
-        forecasts = decision.forecasts()
-        return None if forecasts is None else decision.finish(forecasts)
+        unheard, forecasts = decision.unheard(), decision.forecasts()
+        return unheard if unheard is not None or forecasts is None else decision.finish(forecasts)
 
     def hopeless(self, history: History) -> dict[int, str]:
         """Return the paused trials that will hardly be worth another step, by number, and why.
@@ -232,6 +232,9 @@ class _Decision:
 
     def next(self, rng: np.random.Generator) -> Proposal | None:
         """Choose one thing to do; None if nothing is left."""
+        unheard = self.unheard()
+        if unheard is not None:
+            return unheard
         number = self.history.began + len(self.new)
         taken = [p.config for p in self.new]
         also = set(keys(np.array([self.space.encode(c) for c in taken]).reshape(len(taken), self.reader.frame.d)))
@@ -251,6 +254,11 @@ class _Decision:
         places = self.candidates(self.reading.paused)
         best = min(places, key=lambda i: (self.reading.strands[i].best, i), default=None)
         return None if best is None else self.go_on(best, "nothing new is left to try")
+
+    def unheard(self) -> Resume | None:
+        """Go on with a trial that was paused before it reported the metric: it tells nothing yet."""
+        places = self.candidates(self.reading.silent)
+        return self.go_on(places[0], "it has not reported what is tuned yet") if places else None
 
     def weigh(self, forecasts: Forecasts, also: set[bytes], rng: np.random.Generator) -> Proposal | None:
         """Draw an aim; return what is likeliest to reach it."""

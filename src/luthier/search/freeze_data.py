@@ -40,7 +40,9 @@ class Strand:
         known = self._thinned.get((most, last))
         if known is None:
             end = len(self.steps) if last is None else int(np.searchsorted(self.steps, last, side="right"))
-            wanted = self.steps[max(end, 1) - 1 : end] / 2.0 ** np.arange(most - 1, -1, -1)
+            if end == 0:  # nothing was reported that early
+                return np.empty(0, dtype=np.intp)
+            wanted = self.steps[end - 1] / 2.0 ** np.arange(most - 1, -1, -1)
             rows = np.searchsorted(self.steps[:end], wanted + 0.5, side="right") - 1
             known = self._thinned[most, last] = np.unique(rows[rows >= 0]).astype(np.intp)
         return known
@@ -130,6 +132,15 @@ class Reading:
             i
             for i, s in enumerate(self.strands)
             if s.trial.state is State.PAUSED and len(s.steps) and s.trial.steps < self.total(s.trial)
+        ]
+
+    @property
+    def silent(self) -> list[int]:
+        """Which paused strands have not come to the first report of the metric that is tuned."""
+        return [
+            i
+            for i, s in enumerate(self.strands)
+            if s.trial.state is State.PAUSED and not len(s.steps) and 0 < s.trial.steps < self.total(s.trial)
         ]
 
     def kept(self) -> list[int]:

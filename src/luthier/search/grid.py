@@ -10,6 +10,7 @@ import numpy as np
 from luthier.contracts import New, Proposal
 from luthier.errors import SpaceError
 from luthier.history import History
+from luthier.search.first import believed
 from luthier.space import Config
 
 
@@ -50,7 +51,9 @@ class GridSearch:
         self._began = history.began
         fresh = (c for c in chain(self._ahead, self._walk) if not history.seen(history.space.encode(c)))
         self._ahead = list(islice(fresh, max(n, len(self._ahead))))
-        return [New(config, reason="the next of the grid") for config in self._ahead[:n]]
+        first = believed(history, rng)[:n] if history.space.finite else []
+        rest = [config for config in self._ahead if config not in [p.config for p in first]]
+        return [*first, *(New(config, reason="the next of the grid") for config in rest[: n - len(first)])]
 
 
 SEARCH = GridSearch

@@ -21,7 +21,7 @@ from luthier.space import Config
 from luthier.trial import State, Trial
 
 _FACTORS = (0.8, 1.2)  # their appendix A
-_STEP = 0.2  # of a parameter's range, where it is not a factor of a logarithm
+_STEP = 0.1  # of a parameter's range, where it is not a factor of a logarithm
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +141,8 @@ class PopulationSearch:
                 x[i] = rng.random()
             elif parameter.kind != "choice":
                 x[i] += _nudge(parameter, up=bool(rng.integers(2)))
+        gone = np.isnan(x)
+        x[gone] = rng.random(gone.sum())  # what the change makes active; the rest is masked again
         near = space.snap(np.clip(x, 0.0, 1.0)[None])
         return space.decode(near[0]) if space.allowed(near)[0] else dict(config)
 
@@ -153,7 +155,7 @@ def _nudge(parameter: Parameter, *, up: bool) -> float:
     """How far a perturbation moves a code."""
     if isinstance(parameter, (Float, Int)) and parameter.log and parameter.high > parameter.low:
         return math.log(_FACTORS[up]) / math.log(parameter.high / parameter.low)
-    return _STEP * (up - 0.5)
+    return (2 * up - 1) * max(_STEP, 1.0 / parameter.size)  # out of its cell, where there are few
 
 
 def _reached(history: History, trial: Trial) -> int:

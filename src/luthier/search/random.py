@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from luthier.contracts import New, Proposal
@@ -28,7 +30,7 @@ class RandomSearch:
     def propose(self, history: History, n: int, rng: np.random.Generator) -> list[Proposal]:
         """Return `n` draws; fewer when a finite space is exhausted."""
         found: list[Proposal] = [*believed(history, rng)] if self.prior and not history.began else []
-        if not history.space.finite:  # a continuous draw never comes twice
+        if any(p.when is None and math.isinf(p.size) for p in history.space.parameters.values()):  # no draw comes twice
             rest = n - len(found)
             draws = [history.space.sample(rng, believed=self.prior) for _ in range(rest)]
             return [*found, *(New(config, reason="a random draw") for config in draws)]

@@ -119,7 +119,7 @@ def _copied(value: Any, device: str | None) -> Any:
     """Copy a state through and through, tensors detached."""
     if isinstance(value, Tensor):
         value = value.detach()
-        return value.clone() if device is None or value.device == torch.device(device) else value.to(device)
+        return value.clone() if device is None else value.to(device, copy=True)
     if isinstance(value, Mapping):
         return {key: _copied(part, device) for key, part in value.items()}
     if isinstance(value, (list, tuple)):

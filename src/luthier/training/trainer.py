@@ -275,7 +275,7 @@ class Trainer:
             self.ended = "the loss is no longer finite"
         elif len(late) == _FOR_LONG and min(late) > limit:
             self.ended = (
-                f"for {_FOR_LONG} epochs the loss was above {limit:.3g}, {_EXPLODED:g} times what it began with"
+                f"for {_FOR_LONG} epochs the loss was above {limit:.3g}, {_EXPLODED:g} times what it began with or 1"
             )
         elif patience is not None:
             if reached == len(losses):
@@ -309,7 +309,8 @@ class Trainer:
         """Gradients of the batch, in its parts; its mean loss, (), or None where memory ran out."""
         for weight in self._weights:
             weight.grad = None
-        parts = [index] if self.accumulate == 1 else index.chunk(self.accumulate)
+        most = max(1, len(index) // 2)  # parts of two rows: batch statistics of one are none
+        parts = [index] if self.accumulate == 1 else index.tensor_split(min(self.accumulate, most))
         total: Tensor | None = None
         try:
             for part in parts:
@@ -319,7 +320,7 @@ class Trainer:
                 loss.backward()
                 total = loss.detach() if total is None else total + loss.detach()
         except _OUT_OF_MEMORY:
-            if len(parts) >= len(index):
+            if len(parts) >= most:
                 raise
             return None  # what the exception holds is free once this has returned
         return total
