@@ -382,6 +382,21 @@ def test_automatic_precision_is_for_convolutions_on_processors_with_16_bits_and_
     assert bool(it.notes) == (it.precision == "bfloat16")
 
 
+@pytest.mark.parametrize(("gain", "precision"), [(0.6, "float32"), (1.1, "float32"), (1.9, "bfloat16")])
+def test_16_bits_are_used_on_a_processor_that_gains_by_them(gain, precision, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True, raising=False)
+    monkeypatch.setattr("luthier.training.hardware.bfloat16_gain", lambda: gain)
+    assert images(precision="auto").precision == precision
+
+
+def test_the_gain_of_16_bits_is_measured():
+    from luthier.training.hardware import bfloat16_gain
+
+    before = torch.get_rng_state()
+    assert 0.05 < bfloat16_gain() < 50.0
+    assert torch.equal(before, torch.get_rng_state())
+
+
 def test_a_resumed_training_keeps_the_precision_that_was_chosen():
     state = images(precision="bfloat16").state_dict()
     it = images(precision="auto")
