@@ -21,7 +21,7 @@ from luthier.training import Trainer
 
 def sizes(rows, epoch_s, *, left_s=600.0, epochs=None, end_s=4.0):
     return fit_sizes(
-        "image", rows, epochs=epochs, timed=(epoch_s, 0.0, 2), left_s=left_s, end_s=end_s
+        "image", rows, epochs=epochs, timed=(epoch_s, 0.0, 2, 1.2 * epoch_s), left_s=left_s, end_s=end_s
     )  # fmt: skip
 
 

@@ -227,17 +227,18 @@ class Job:
         return self._budget.seconds - (time.monotonic() - self._begun)
 
     def _timed(self, prepared: Prepared) -> Timed:
-        """Measure how long an epoch takes where as many trials run at once as will."""
+        """Measure how long an epoch takes where as many trials run at once as will, and one of the last training."""
         from luthier.execute.machine import cores
 
         wishes, slots = self._wishes, max(1, slots_of(self._wishes.workers))
         _, training = self._training(prepared, 1)
-        epoch_s, before_s = epoch_seconds(
-            training, prepared.parts.train, threads=cores() // slots, seed=wishes.seed,
-            most_s=_TIMING * self._budget.seconds,
-        )  # fmt: skip
+        rows = prepared.parts.train
+        timed = partial(epoch_seconds, training, rows, seed=wishes.seed, most_s=_TIMING * self._budget.seconds)
+        epoch_s, before_s = timed(threads=cores() // slots)
+        again_s = epoch_s if slots == 1 else timed(threads=cores())[0]
+        again_s *= len(prepared.parts.whole[1]) / len(rows[1])
         trainings = wishes.folds or 1
-        return epoch_s * trainings, before_s * trainings, slots
+        return epoch_s * trainings, before_s * trainings, slots, again_s
 
     def _training(self, prepared: Prepared, epochs: int) -> tuple[Recipe, Training]:
         """Make the recipe and the objective."""

@@ -29,9 +29,9 @@ _TRIED_ROWS = 1024  # that the measured epoch is extrapolated from, at most
 _TRIED_STEPS = 2  # and at least
 KEPT = 0.4  # of the budget, at most, for retraining; more only where the very end needs it
 _MOST_KEPT = 0.5
-_AGAIN = 1.5  # times a full training, kept for retraining: on a fifth more rows, but with all processors
+_AGAIN = 1.25  # times what a full training on all rows, with all processors, should take: kept for it
 _LEAST_ROWS = 200
-Timed = tuple[float, float, int]
+Timed = tuple[float, float, int, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +106,8 @@ def fit_sizes(
     epochs
         If the user has said them.
     timed
-        Seconds of one epoch of all rows, those that a training takes before, and how many workers there are; None
-        where the budget has no seconds.
+        Seconds of one epoch of the training rows, those that a training takes before, how many workers there are, and
+        seconds of one epoch of the last training, validation rows included; None where the budget has no seconds.
     left_s
         Of the budget, after starting, reading and timing.
     end_s
@@ -116,17 +116,17 @@ def fit_sizes(
     wanted = epochs or usual_epochs(task, rows)
     if timed is None:
         return Sizes(wanted, rows)
-    epoch_s, before_s, workers = timed
+    epoch_s, before_s, workers, again_s = timed
     longest = epochs or round(wanted * _LONGER.get(task, 1.0))
     most = max(KEPT * left_s, min(1.25 * end_s, _MOST_KEPT * left_s))
-    kept = min(most, _AGAIN * (longest * epoch_s + before_s) + end_s)
+    kept = min(most, _AGAIN * (longest * again_s + before_s) + end_s)
     tuning = left_s - kept
     notes: list[str] = []
     used, chosen = rows, wanted
     if epochs is None:
         fitting = (tuning * workers / _FEWER.get(task, _TRAININGS) - before_s) / max(epoch_s, 1e-6)
         if task in _FEWER:  # the last one has to be as long
-            fitting = min(fitting, (most - end_s) / _AGAIN / max(epoch_s, 1e-6))
+            fitting = min(fitting, (most - end_s) / _AGAIN / max(again_s, 1e-6))
         least = min(wanted, _EPOCHS[task][1])
         chosen = max(1, min(longest, max(least, int(fitting)), int(tuning / (1.5 * max(epoch_s, 1e-6)))))
         if 1.5 * 2 * epoch_s > tuning and rows > _LEAST_ROWS:
@@ -137,7 +137,7 @@ def fit_sizes(
             notes.append(f"{count} a training instead of the usual {wanted}, to fit the budget")
         elif chosen > wanted:
             notes.append(f"{chosen} epochs a training instead of the usual {wanted}: the budget has room for them")
-    kept = min(kept, _AGAIN * (chosen * epoch_s + before_s) + end_s)
+    kept = min(kept, _AGAIN * (chosen * again_s + before_s) + end_s)
     notes.append(f"{clock(left_s - kept)} for the search, {clock(kept)} kept for retraining, test and summary")
     return Sizes(chosen, min(used, rows), left_s - kept, kept, tuple(notes))
 
