@@ -470,3 +470,21 @@ def test_a_trial_that_is_paused_before_its_metric_is_reported_goes_on():
     study = lt.tune(objective, space, maximize="acc", budget=30, workers=0, view="none", seed=1)
     assert all(trial.steps >= 2 for trial in study.trials)
     assert study.best is not None and study.best.state is State.DONE
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_step_may_be_reported_in_two_parts_although_it_is_the_last_before_a_pause(workers):
+    def objective(lr, run):
+        state = run.keep(state={"steps": 0})
+        for _ in run.steps(16):
+            state["steps"] += 1
+            run.report(loss=abs(math.log10(lr) + 2.0) + 1.0 / state["steps"])
+            run.report(acc=1.0 / (1.0 + abs(math.log10(lr) + 2.0)))
+
+    space = lt.Space(lr=lt.Float(1e-4, 1.0, log=True))
+    study = lt.tune(objective, space, minimize="loss", budget="64 steps", workers=workers, view="none", seed=1)
+    assert any(trial.state is State.PAUSED for trial in study.trials)
+    for trial in study.trials:
+        assert np.isfinite(trial.curve.values("acc")).all()
+        assert len(trial.curve.values("acc")) == len(trial.curve.values("loss")) == trial.steps
+        assert trial.resumes.repeated == 0

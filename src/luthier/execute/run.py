@@ -206,9 +206,9 @@ class Run:
         now = self._step + 1 if step is None else step
         if self._in_steps and now != self._step + 1:
             raise LuthierError(f"inside run.steps() the step is {self._step + 1}, not {step}: leave step= out")
-        if self._decision is not None or self.ended is not None:
+        if self.ended is not None or (self._decision is not None and not self._in_steps):
             self.ended = self.ended or self._decision
-            raise RunEnded  # the objective did not look at should_stop
+            raise RunEnded  # the objective did not look at should_stop; inside steps, more may be said of the same step
         given = {**({} if metrics is None else metrics), **named} if named or metrics is None else metrics
         try:
             values = read_metrics(given, self.metrics)
@@ -246,7 +246,9 @@ class Run:
         decision = self._host.reported(self, step, values)
         if not self._in_steps:
             self._step = step
-        if decision.verdict is not Verdict.CONTINUE:
+        if decision.verdict is not Verdict.CONTINUE and (
+            self._decision is None or self._decision.verdict is Verdict.PAUSE
+        ):
             self._decision = decision
 
     def _announce(self) -> None:
