@@ -488,3 +488,9 @@ def test_a_step_may_be_reported_in_two_parts_although_it_is_the_last_before_a_pa
         assert np.isfinite(trial.curve.values("acc")).all()
         assert len(trial.curve.values("acc")) == len(trial.curve.values("loss")) == trial.steps
         assert trial.resumes.repeated == 0
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_best_trial_is_finished_however_short_the_budget(seed):
+    study = run(budget="96 steps", seed=seed).study  # three trainings, of which a tenth is a third of one
+    assert study.best.state is State.DONE

@@ -49,7 +49,8 @@ class FreezeSearch:
         Deal out seconds instead of steps: where a step of one configuration takes twice as long, it gets half of them.
         The proposals of a real study then depend on measured times and cannot be repeated exactly.
     last
-        Share of the budget after which nothing else is done than to finish the best few trials by forecast.
+        Share of the budget after which nothing else is done than to finish the best few trials by forecast. The best
+        one is finished earlier where the rest of the budget would not be enough for it.
     few
         How many these are, those that have ended included.
     resume_steps
@@ -124,7 +125,7 @@ class FreezeSearch:
         step = sum(t.steps for t in history.live) if many else 0  # no two decisions in a row look the same way
         decision = self._decision(history, 1 + step % len(directions(len(history.metrics))) if many else 0)
         unheard, forecasts = decision.unheard(), decision.forecasts()
-        return unheard if unheard is not None or forecasts is None else decision.finish(forecasts)
+        return unheard if unheard is not None or forecasts is None else decision.finish(forecasts, self.few)
 
     def hopeless(self, history: History) -> dict[int, str]:
         """Return the paused trials that will hardly be worth another step, by number, and why.
@@ -263,10 +264,10 @@ class _Decision:
     def weigh(self, forecasts: Forecasts, also: set[bytes], rng: np.random.Generator) -> Proposal | None:
         """Draw an aim; return what is likeliest to reach it."""
         aim = self.aim(forecasts, rng)
-        if self.history.share >= self.search.last:
-            last = self.finish(forecasts)
-            if last is not None:
-                return last
+        few = self.search.few if self.history.share >= self.search.last else 1 if self.is_late(forecasts) else 0
+        last = self.finish(forecasts, few) if few else None
+        if last is not None:
+            return last
         places = self.candidates([i for i in self.reading.paused if i in forecasts.row])
         chances = self.chances(forecasts, aim, places)
         bar = float(chances.max(initial=-np.inf))
@@ -327,12 +328,26 @@ class _Decision:
         best = sorted(places, key=lambda i: (self.reading.strands[i].best, i))[: _THAWED - 8]
         return sorted({*best, *places[-8:]})
 
-    def finish(self, forecasts: Forecasts) -> Resume | None:
-        """Go on with the trial of the lowest forecast that has not ended, if it is among the best few."""
+    def is_late(self, forecasts: Forecasts) -> bool:
+        """Tell whether what is left of the budget is hardly enough to finish the best trial by forecast."""
+        strands, share = self.reading.strands, self.history.share
+        if not 0.0 < share < 1.0:
+            return False
+        best = strands[self.ranked(forecasts)[0]].trial
+        left = sum(strand.trial.steps for strand in strands) * (1.0 - share) / share
+        total = self.reading.total(best)
+        return best.state is not State.DONE and left <= total - best.steps + self.piece(total)
+
+    def ranked(self, forecasts: Forecasts) -> list[int]:
+        """Return the trials in the model, the lowest forecast first."""
         places = np.array(list(forecasts.row))
         mean, _ = forecasts.model.of_trials(np.array(list(forecasts.row.values()), dtype=np.intp), np.ones(len(places)))
+        return [int(place) for place in places[np.argsort(mean, kind="stable")]]
+
+    def finish(self, forecasts: Forecasts, few: int) -> Resume | None:
+        """Go on with the trial of the lowest forecast that has not ended, if it is among the best few."""
         open_places = set(self.candidates([i for i in self.reading.paused if i in forecasts.row]))
-        for place in places[np.argsort(mean, kind="stable")[: self.search.few]].tolist():
+        for place in self.ranked(forecasts)[:few]:
             if place in open_places:
                 why = "to finish the best few: " + reason_resume(self.metric, self.reading, forecasts, place)
                 return Resume(self.reading.strands[place].trial.number, reason=why)
