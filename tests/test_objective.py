@@ -1,5 +1,6 @@
 """Objectives: how they want to be called, and what they may give back."""
 
+import asyncio
 import functools
 import math
 import random
@@ -25,6 +26,30 @@ class _Zero:
 
     def __repr__(self):
         return "a scalar"
+
+
+class _Float:
+    """A scalar that has no item(), as TensorFlow's."""
+
+    shape = ()
+
+    def __float__(self):
+        return 0.25
+
+    def __repr__(self):
+        return "a scalar without item()"
+
+
+class _Lost:
+    """A scalar on a GPU that has failed before."""
+
+    shape = ()
+
+    def __init__(self, said):
+        self.said = said
+
+    def item(self):
+        raise RuntimeError(self.said)
 
 
 # -- what is tuned -----------------------------------------------------------------------------------------------------
@@ -58,6 +83,7 @@ def test_what_is_tuned_must_be_clear(low, high):
         (np.int64(3), 3.0),
         (np.array(0.25), 0.25),
         (_Zero(), 0.25),
+        (_Float(), 0.25),
         ({"loss": np.float64(0.5)}, 0.5),
     ],
     ids=repr,
@@ -96,6 +122,16 @@ def test_what_cannot_be_used_says_which_kind_of_failure_it_is(given, kind):
     assert caught.value.failure.kind == kind
     assert str(caught.value) == caught.value.failure.message
     assert len(caught.value.failure.message) < 200
+
+
+@pytest.mark.parametrize(
+    ("said", "kind"), [("CUDA error: device-side assert", "exception"), ("CUDA error: out of memory", "memory")]
+)
+def test_a_scalar_that_cannot_be_read_is_a_failure_of_its_kind(said, kind):
+    with pytest.raises(MetricError) as caught:
+        read_metrics(_Lost(said), _loss)
+    assert caught.value.failure.kind == kind
+    assert caught.value.failure.message == f"loss cannot be read: RuntimeError: {said}"
 
 
 def test_only_wanted_metrics_have_to_be_finite():
@@ -200,6 +236,46 @@ def test_the_objective_may_change_the_configuration_it_got():
 def test_an_objective_that_does_not_fit_the_space_is_refused_at_the_door(function, says):
     with pytest.raises(ObjectiveError, match=says):
         objective_of(function, ("lr", "depth"))
+
+
+def _yields(lr, depth, extra):
+    yield lr * depth * extra
+
+
+class _Yields:
+    def __call__(self, lr, depth):
+        yield lr * depth
+
+
+@pytest.mark.parametrize(
+    "function",
+    [_Yields(), functools.partial(_yields, extra=1), functools.partial(functools.partial(_yields), extra=1)],
+    ids=range(3),
+)
+def test_a_generator_is_known_behind_objects_and_partials(function):
+    assert objective_of(function, ("lr", "depth")).streams
+
+
+async def _waits(lr, depth):
+    return lr * depth
+
+
+async def _waits_and_yields(lr, depth):
+    yield lr * depth
+
+
+@pytest.mark.parametrize("function", [_waits, _waits_and_yields, functools.partial(_waits)], ids=range(3))
+def test_what_is_async_is_refused_at_the_door(function):
+    with pytest.raises(ObjectiveError, match=r"is async: give a plain function"):
+        objective_of(function, ("lr", "depth"))
+
+
+def test_a_decorator_may_run_what_is_async():
+    @functools.wraps(_waits)
+    def runs(lr, depth):
+        return asyncio.run(_waits(lr, depth))
+
+    assert _call(runs, {"lr": 0.5, "depth": 2}) == 1.0
 
 
 def test_a_parameter_named_run_collides_with_the_run():

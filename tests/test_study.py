@@ -17,6 +17,7 @@ from luthier.errors import (
     MetricError,
     SettingError,
     StoreError,
+    StoreFull,
     StudyMismatch,
     TrialStateError,
 )
@@ -129,10 +130,11 @@ def test_steps_are_whole_and_rise(step):
 def test_a_step_may_come_from_numpy(tmp_path):
     with _study(tmp_path) as study:
         trial = study.ask()
-        study.report(trial, {"loss": np.float32(1.0)}, step=np.int64(3))
+        study.report(trial, {"loss": np.float32(1.0)}, step=np.int64(3), total_steps=np.int64(20))
         study.tell(trial)
     with lt.load(tmp_path) as reader:
         assert list(reader.trials[0].curve) == [(3, {"loss": 1.0})]
+        assert reader.trials[0].total_steps == 20
 
 
 def test_a_second_report_of_a_step_adds_to_it(tmp_path):
@@ -244,6 +246,52 @@ def test_loading_is_part_of_how_long_a_trial_has_run_even_where_no_report_follow
     assert study.release(trial).seconds == 3.5
 
 
+def test_a_trial_lasts_as_long_as_all_its_attempts_and_runs(tmp_path):
+    with _study(tmp_path, retries=1) as study:
+        trial = study.ask()
+        study.report(trial, 1.0, seconds=1.0)
+        assert study.release(trial, seconds=3.0).seconds == 3.0
+        trial = study.ask()
+        assert study.tell(trial, Failure("exception", "no luck"), seconds=5.0).seconds == 5.0
+        assert study.ask().number == trial.number
+        assert study.release(trial).seconds >= 5.0
+    assert lt.load(tmp_path).trials[0].seconds >= 5.0
+
+
+def test_a_fork_is_charged_the_steps_that_it_did_itself(tmp_path):
+    def books(study):
+        return study.spent.steps, study.repeated, [t.steps for t in study.trials]
+
+    with _study(tmp_path) as study:
+        parent = study.ask()
+        for _ in range(10):
+            study.report(parent, 1.0)
+        study.tell(parent)
+        fork = study._accept(Fork(0, {"x": 0.9, "n": 2}, "from the first"), 1, 0)
+        study.resumed(fork, 10)
+        for step in (11, 12, 13):
+            study.report(fork, 1.0, step=step)
+        study.flush()
+        assert books(study) == books(lt.load(tmp_path)) == (13, 0, [10, 13])
+        study.resumed(fork, 10)  # it had no checkpoint of its own
+        study.report(fork, 1.0, step=11)
+        study.flush()
+        assert books(study) == books(lt.load(tmp_path)) == (14, 3, [10, 11])
+        study.tell(fork)
+    assert books(lt.load(tmp_path)) == (14, 3, [10, 11])
+
+
+def test_a_trial_that_reports_nothing_is_charged_one_step(tmp_path):
+    with _study(tmp_path, retries=1) as study:
+        study.tell(study.ask(), 1.0)
+        study.tell(study.ask(), Failure("exception", "no luck"))
+        assert study.spent.steps == 1  # it is tried again
+        study.tell(study.ask(), Failure("exception", "no luck"))
+        study.pause(study.ask())
+        assert study.spent.steps == 2
+    assert lt.load(tmp_path).spent.steps == 2
+
+
 def test_steps_done_again_do_not_change_what_is_proposed_next():
     def proposed(interrupted):
         study = Study(_SPACE, minimize="loss", search="freeze", seed=3, budget="60 steps")
@@ -266,6 +314,29 @@ def test_several_metrics_have_a_front():
     study.tell(study.ask(), math.nan)
     assert [t.number for t in study.best_trials] == [0, 1, 3, 4]
     assert study.best.number == 3
+
+
+def test_the_front_has_trials_that_are_paused_or_wait():
+    study = Study(_SPACE, minimize="loss", maximize="acc", search="random", seed=1)
+    assert study.best_trials == []
+    for loss, acc in ((1.0, 0.1), (2.0, 0.05)):
+        study.tell(study.ask(), {"loss": loss, "acc": acc})
+    paused, waits, runs = study.ask(), study.ask(), study.ask()
+    for trial, acc in ((paused, 0.5), (waits, 0.6), (runs, 0.7)):
+        study.report(trial, {"loss": 10 * acc, "acc": acc})
+    study.pause(paused)
+    study.release(waits)
+    assert [t.number for t in study.best_trials] == [0, 2, 3]
+    assert study.best.number == 0
+
+
+def test_with_one_metric_the_front_is_the_best():
+    study = _study()
+    study.tell(study.ask(), 2.0)
+    trial = study.ask()
+    study.report(trial, 1.0)
+    study.pause(trial)
+    assert study.best_trials == [study.best] == [study.trials[1]]
 
 
 # -- the queue ---------------------------------------------------------------------------------------------------------
@@ -397,6 +468,30 @@ def test_a_new_constant_leaves_earlier_trials_inside(tmp_path):
         assert study.best is not None
 
 
+def test_a_space_alone_continues_with_the_metrics_that_the_study_has(tmp_path):
+    _study(tmp_path).close()
+    with Study(_SPACE, dir=tmp_path) as study:
+        assert [(m.name, m.maximize) for m in study.metrics] == [("loss", False)]
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        ("20m", lt.Budget(seconds=1200.0)),
+        (50, lt.Budget(trials=50)),
+        (lt.Budget(trials=50, seconds=60.0), lt.Budget(trials=50, seconds=60.0)),
+        ({"trials": np.int64(100), "seconds": "20m"}, lt.Budget(trials=100, seconds=1200.0)),
+        (np.int64(7), lt.Budget(trials=7)),
+        (lt.Budget(), lt.Budget()),
+    ],
+    ids=repr,
+)
+def test_the_budget_is_recorded_in_whatever_form_it_was_given(tmp_path, given, read):
+    _study(tmp_path, budget=3).close()
+    _study(tmp_path, budget=given).close()
+    assert lt.load(tmp_path).budget == read
+
+
 def test_there_is_nothing_to_continue_without_a_space(tmp_path):
     with pytest.raises(StoreError, match="give it a space and a metric"):
         Study(None, dir=tmp_path)
@@ -458,6 +553,17 @@ def test_time_stands_still_after_closing(tmp_path):
     store.close()
 
 
+def test_a_full_disk_does_not_leave_the_study_locked(tmp_path):
+    study = _study(tmp_path)
+    trial = study.ask()
+    study.report(trial, {"loss": 1.0, **{f"metric {i}": 0.5 for i in range(1000)}})
+    study._store._db.execute("PRAGMA max_page_count = 1")  # no page more than there are
+    with pytest.raises(StoreFull):
+        study.close()
+    with _study(tmp_path) as study:
+        assert study.trials[0].state is State.WAITING
+
+
 # -- policies ----------------------------------------------------------------------------------------------------------
 
 
@@ -490,6 +596,34 @@ def test_a_search_may_grant_resume_and_fork(tmp_path):
         assert (fork.number, fork.parent, fork.config["x"], fork.reason, fork.grant) == (2, 0, 0.9, "from the first", 3)
     with lt.load(tmp_path) as reader:
         assert reader.trials[2].parent == 0
+
+
+class _Foresees:
+    """A schedule that pauses each trial and says what it will come to."""
+
+    def grant(self, history):
+        return None
+
+    def promote(self, history):
+        return None
+
+    def judge(self, history, trial):
+        return Decision(Verdict.PAUSE, "seen enough", estimate=5.0)
+
+
+def test_what_is_foreseen_of_a_paused_trial_outlives_the_driver(tmp_path):
+    with _study(tmp_path, schedule=_Foresees()) as study:
+        study.tell(study.ask(), {"loss": 3.0})
+        paused, released = study.ask(), study.ask()
+        study.report(paused, {"loss": 1.0})
+        study.pause(paused)
+        study.report(released, {"loss": 2.0})
+        study.release(released)
+        live = [t.metrics for t in study.trials]
+        assert live == [{"loss": 3.0}, {"loss": 5.0}, {"loss": 5.0}]
+    with lt.load(tmp_path) as reader:
+        assert [t.metrics for t in reader.trials] == live
+        assert reader.best.number == 0
 
 
 class _Hopeless(_Population):

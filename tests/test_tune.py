@@ -1,14 +1,19 @@
 """The loop: budgets, continuing, what objectives may look like, and when it stops."""
 
 import math
+import sys
 import threading
 import time
 
 import pytest
 
 import luthier as lt
-from luthier.errors import AllTrialsFailed, ObjectiveError, SettingError, StudyMismatch
+from luthier.errors import AllTrialsFailed, ObjectiveError, SettingError, StoreFull, StudyMismatch
+from luthier.execute.base import Limits
+from luthier.execute.inline import InlineExecutor
+from luthier.objective import objective_of
 from luthier.trial import State
+from luthier.tune import _Loop, continue_line
 
 SPACE = lt.Space(x=lt.Float(0, 1), n=lt.Int(1, 8))
 
@@ -71,6 +76,19 @@ def test_a_budget_of_steps_ends_within_a_step_of_each_trial_and_goes_on(tmp_path
 
 
 @pytest.mark.parametrize("workers", [0, 1])
+def test_a_budget_of_steps_counts_a_trial_that_reports_nothing_as_one(workers, tmp_path):
+    def objective(x, n):
+        if n % 2:
+            raise ValueError("an odd number")
+        return x
+
+    study = tune(objective, minimize=True, budget={"steps": 9, "trials": 60}, workers=workers, dir=tmp_path)
+    assert (len(study.trials), study.spent.steps) == (9, 9)
+    assert lt.load(tmp_path).spent.steps == 9
+    assert {t.state for t in study.trials} == {State.DONE, State.FAILED}
+
+
+@pytest.mark.parametrize("workers", [0, 1])
 def test_a_budget_of_seconds_bounds_the_trial_in_flight(workers, tmp_path):
     began = time.monotonic()
     study = tune(lambda x, n: time.sleep(60), minimize=True, budget="1s", workers=workers, dir=tmp_path)
@@ -128,6 +146,57 @@ def test_when_the_first_trials_all_fail_the_study_stops_and_shows_why(tmp_path):
     assert len(lt.load(tmp_path).trials) == 5
 
 
+def test_failures_do_not_stop_a_study_that_had_results_in_an_earlier_session(tmp_path):
+    tune(lambda x, n: x, minimize=True, budget=2, dir=tmp_path)
+    study = tune(lambda x, n: {}["no such layer"], minimize=True, budget=9, dir=tmp_path)
+    assert [t.state for t in study.trials] == [State.DONE] * 2 + [State.FAILED] * 7
+
+
+def test_a_trial_lasts_as_long_as_all_its_attempts(tmp_path):
+    def objective(x, n, run):
+        time.sleep(0.1)
+        if not (run.path / "tried").exists():
+            (run.path / "tried").touch()
+            raise OSError("the disk was busy")
+        return x
+
+    study = tune(objective, minimize=True, budget=1, retries=1, dir=tmp_path)
+    assert study.trials[0].attempt == 1
+    assert study.trials[0].seconds >= 0.2
+
+
+def test_a_full_disk_at_the_end_closes_the_view(tmp_path):
+    class Told:
+        closed = False
+
+        def begin(self, snapshot):
+            pass
+
+        def say(self, text):
+            pass
+
+        def changed(self, trial):
+            pass
+
+        def close(self):
+            self.closed = True
+
+    def objective(x, run):
+        study._store._db.execute("PRAGMA max_page_count = 1")  # no page more than there are
+        run.report(loss=x, **{f"metric {i}": 0.5 for i in range(1000)})
+        raise KeyboardInterrupt
+
+    view = Told()
+    study = lt.Study(lt.Space(x=lt.Float(0, 1)), minimize="loss", search="random", budget=3, dir=tmp_path)
+    executor = InlineExecutor(objective_of(objective, ["x"]), study.metrics, Limits())
+    with pytest.raises(StoreFull):
+        _Loop(study, executor, view, None, keep=False).run()
+    assert view.closed
+    with pytest.raises(StoreFull):
+        study.close()
+    lt.Study(None, dir=tmp_path).close()  # and it is not left locked
+
+
 def test_a_study_made_for_another_metric_is_refused(tmp_path):
     tune(lambda x, n: {"loss": x}, minimize="loss", budget=2, dir=tmp_path)
     with pytest.raises(StudyMismatch, match="to minimize loss, not to maximize loss: use another dir="):
@@ -166,6 +235,28 @@ def test_early_stopping_works_with_several_metrics():
 
     study = tune(objective, minimize=["loss", "size"], budget=30, schedule="median")
     assert {t.state for t in study.trials} == {State.DONE, State.STOPPED}
+
+
+@pytest.mark.parametrize(
+    ("argv", "file", "recorded", "line"),
+    [
+        (["job.py", "--fast"], "job.py", ("job.py", "--fast"), "job.py --fast"),
+        (["/lib/ipykernel_launcher.py", "-f", "kernel.json"], None, (), "run the same again"),
+        (["-c"], None, (), "run the same again"),
+        ([""], None, (), "run the same again"),
+        (["luthier", "-C", "/", "tune"], None, ("luthier", "-C", "/", "tune"), "resume"),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_the_command_is_recorded_where_it_can_be_run_again(monkeypatch, tmp_path, argv, file, recorded, line):
+    main = sys.modules["__main__"]
+    monkeypatch.setattr(sys, "argv", argv)
+    monkeypatch.setattr(main, "__file__", file, raising=False)
+    if file is None:
+        monkeypatch.delattr(main, "__file__")
+    study = tune(lambda x, n: x, minimize=True, budget=1, dir=tmp_path)
+    assert study.record.command == recorded
+    assert line in continue_line(study)
 
 
 def test_tune_works_outside_the_main_thread():

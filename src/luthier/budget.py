@@ -45,7 +45,8 @@ class Budget:
     trials
         Trials begun, failed ones included.
     steps
-        Reported steps, all trials together.
+        Reported steps, all trials together; a fork's are those since it was forked, and a trial that reports nothing
+        counts as one.
     seconds
         Wall-clock seconds during which the study was driven.
     """

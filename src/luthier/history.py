@@ -196,6 +196,11 @@ class History:
         return tuple(self._live[n] for n in sorted(self._live))
 
     @property
+    def held(self) -> list[Trial]:
+        """Living trials that have a result so far and do not run now: paused ones, and interrupted ones that wait."""
+        return [t for t in self._live.values() if t.state in (State.PAUSED, State.WAITING) and t.metrics]
+
+    @property
     def pending(self) -> Array:
         """Codes of the living trials, (k, d)."""
         rows = [self._code(t) for t in self.live]
@@ -254,7 +259,7 @@ class History:
     @property
     def best(self) -> Trial | None:
         """The trial with the lowest first loss; failed ones and those now running do not count."""
-        held = [t for t in self._live.values() if t.state in (State.PAUSED, State.WAITING) and t.metrics]
+        held = self.held
         losses = self.losses[:, 0]
         if len(losses) and not np.isnan(losses).all():
             held.append(self._ended.trials[int(np.nanargmin(losses))])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import math
 import random
@@ -9,7 +10,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,8 @@ def read_metrics(given: Any, wanted: tuple[Metric, ...], *, final: bool = False)
     Parameters
     ----------
     given
-        A number (the only metric, or ``value``), or a mapping of name to number; NumPy and torch scalars count.
+        A number (the only metric, or ``value``), or a mapping of name to number; NumPy, torch and TensorFlow scalars
+        count.
     wanted
         The metrics of the study.
     final
@@ -73,7 +75,8 @@ def read_metrics(given: Any, wanted: tuple[Metric, ...], *, final: bool = False)
     Raises
     ------
     MetricError
-        If it is no number, one of the wanted metrics is NaN or infinite, or one is missing at the end.
+        If it is no number, one of the wanted metrics is NaN or infinite, or one is missing at the end; or if a scalar
+        cannot be read, for want of memory as kind ``memory``.
     """
     if not isinstance(given, Mapping):
         if len(wanted) > 1:
@@ -103,10 +106,19 @@ def _number(name: Any, value: Any) -> float:
         except OverflowError:
             raise MetricError(Failure("nan", f"{name} is too large for a float")) from None
     if getattr(value, "ndim", None) == 0 or getattr(value, "shape", None) == ():  # numpy and tensor scalars
-        item = value.item()
+        item = _item(name, value)
         if isinstance(item, (int, float, bool)):
             return float(item)
     raise MetricError(Failure("type", f"{name} must be a number, got {_shown(value)}"))
+
+
+def _item(name: Any, value: Any) -> Any:
+    """Take the number out of a scalar; what went wrong on a GPU before is often told only here."""
+    try:
+        return value.item() if hasattr(value, "item") else float(value)
+    except Exception as error:  # noqa: BLE001 - it is another library's
+        failure = failure_of(error)
+        raise MetricError(replace(failure, message=f"{name} cannot be read: {failure.message}")) from None
 
 
 def _shown(value: Any) -> str:
@@ -221,7 +233,7 @@ def objective_of(function: Any, names: Iterable[str]) -> Objective:
     Raises
     ------
     ObjectiveError
-        If it is not callable, or its parameters do not fit the space.
+        If it is not callable, is async, or its parameters do not fit the space.
     """
     names = tuple(names)
     if isinstance(function, Objective):
@@ -234,8 +246,10 @@ def objective_of(function: Any, names: Iterable[str]) -> Objective:
         wants_run = len(given) != len(inspect.signature(function).parameters)
     except ValueError:  # a builtin without a signature
         return Objective(function, None)
-    call = function if inspect.isroutine(function) else type(function).__call__
+    call = _called(function)
     streams = inspect.isgeneratorfunction(inspect.unwrap(call))
+    if inspect.iscoroutinefunction(call) or inspect.isasyncgenfunction(call):
+        raise ObjectiveError(f"{title}() is async: give a plain function, which may call asyncio.run() itself")
     needed = [p for p in given if p.default is p.empty and p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
     if _takes_dict(given, needed, names):
         return Objective(function, None, wants_run, streams)
@@ -254,6 +268,13 @@ def objective_of(function: Any, names: Iterable[str]) -> Objective:
                 "add the parameter, or take one dict"
             )
     return Objective(function, tuple(p.name for p in needed), wants_run, streams)
+
+
+def _called(function: Any) -> Any:
+    """Return the function that is called in the end: that of a partial, of an object."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    return function if inspect.isroutine(function) else type(function).__call__
 
 
 def _takes_dict(given: list[inspect.Parameter], needed: list[inspect.Parameter], names: tuple[str, ...]) -> bool:

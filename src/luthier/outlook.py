@@ -176,7 +176,7 @@ def course(history: History, unit: str) -> tuple[Array, Array]:
     unit : {"trials", "steps", "seconds"}
     """
     trials = history.trials
-    cost = np.array([{"trials": 1.0, "steps": float(t.steps), "seconds": t.seconds}[unit] for t in trials])
+    cost = np.array([{"trials": 1.0, "steps": float(t.charged), "seconds": t.seconds}[unit] for t in trials])
     losses = np.array([history.losses_of(t)[0] for t in trials])
     whole = np.cumsum(cost)
     if not len(whole) or not whole[-1] > 0.0:

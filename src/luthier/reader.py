@@ -19,7 +19,7 @@ from luthier.outlook import Outlook, outlook
 from luthier.space import Space
 from luthier.spacefile import space_from_dict
 from luthier.store.base import Store, StudyRecord
-from luthier.trial import ENDED, State, Trial
+from luthier.trial import State, Trial
 from luthier.view.text import summary_text
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class StudyReader:
     dir : Path or None
         Where it is kept; None is in memory.
     begun, steps : int
-        How many trials were begun, and how many steps they have reported, all together.
+        How many trials were begun, and how many steps they have reported, all together; see `luthier.Budget`.
     repeated : int
         How many of these steps were done again after an interruption.
     """
@@ -88,16 +88,19 @@ class StudyReader:
 
     @property
     def best_trials(self) -> list[Trial]:
-        """The trials that no other beats in every metric; with one metric, the best."""
-        ended = self.history.losses
-        rows = np.flatnonzero(~np.isnan(ended).any(axis=1))
-        losses = ended[rows]
+        """The trials that no other beats in every metric; with one metric, the best. Running ones do not count."""
+        held = self.history.held
+        trials = [*self.history.ended, *held]
+        rest = np.array([self.history.losses_of(t) for t in held]).reshape(len(held), len(self.metrics))
+        scores = np.concatenate([self.history.losses, rest])
+        rows = np.flatnonzero(~np.isnan(scores).any(axis=1))
+        losses = scores[rows]
         front = [
             int(r)
             for r, mine in zip(rows, losses, strict=True)
             if not ((losses <= mine).all(axis=1) & (losses < mine).any(axis=1)).any()
         ]
-        return sorted((self.history.ended[r] for r in front), key=lambda t: t.number)
+        return sorted((trials[r] for r in front), key=lambda t: t.number)
 
     @property
     def spent(self) -> Spent:
@@ -199,8 +202,8 @@ class StudyReader:
         return Budget(**{unit: getattr(spent, unit) or 1})
 
     def _standing(self, trial: Trial) -> Trial:
-        """Give a living trial its result so far: the store writes its reports down, and the result when it ends."""
-        if trial.state in ENDED:
+        """Give a running trial its result so far: the store writes its reports down, and the result when it pauses."""
+        if trial.state is not State.RUNNING:
             return trial
         wanted = tuple(Metric(name, direction == "maximize") for name, direction in self._record.metrics)
         return replace(trial, metrics=results_of(trial.curve, wanted))
@@ -210,7 +213,7 @@ class StudyReader:
         planned = int(self.budget.trials) if np.isfinite(self.budget.trials) else None
         self.history = History.of(space, metrics, trials, seed=self.seed, planned=planned)
         self.repeated = sum(t.resumes.repeated for t in self.history.trials)
-        self.steps = self.repeated + sum(t.steps for t in self.history.trials)
+        self.steps = self.repeated + sum(t.charged for t in self.history.trials)
         self.begun = sum(1 for t in self.history.trials if t.started is not None)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import time
@@ -9,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from luthier.budget import Budget
 from luthier.errors import StoreError, StudyMismatch
 from luthier.objective import Metric
 from luthier.space import Space
@@ -44,7 +46,7 @@ def settle(
             raise StoreError(f"there is no study in {place} to continue: give it a space and a metric")
         seed = int.from_bytes(os.urandom(4), "big") if seed is None else int(seed)
         name = name or (place.name if place else "study")
-        record = StudyRecord(name, space_to_dict(space), pairs, seed, time.time(), tuple(sys.argv), told)
+        record = StudyRecord(name, space_to_dict(space), pairs, seed, time.time(), command_line(), told)
     else:
         if pairs and pairs != there.metrics:
             said = [" and ".join(f"{way} {metric}" for metric, way in p) for p in (there.metrics, pairs)]
@@ -60,7 +62,19 @@ def settle(
     return record, notices
 
 
+def command_line() -> tuple[str, ...]:
+    """Return the command that is running, as ``sys.argv`` has it; nothing where it cannot be run again.
+
+    That is in a notebook, whose ``sys.argv`` is the kernel's, and in an interactive session: no file is run there.
+    """
+    by_luthier = Path(sys.argv[0]).name == "luthier" if sys.argv else False
+    return tuple(sys.argv) if by_luthier or hasattr(sys.modules.get("__main__"), "__file__") else ()
+
+
 def told_settings(search: Any, schedule: Any, budget: Any) -> dict[str, Any]:
-    """Describe the settings for the record, as far as they are plain."""
+    """Describe the settings for the record, as far as they are plain; a budget of several kinds as numbers."""
+    if not isinstance(budget, (str, int, float, type(None))):
+        total = Budget.of(budget)
+        budget = {n: float(v) for n in Budget.__slots__ if math.isfinite(v := getattr(total, n))}
     told = {"search": search, "schedule": schedule, "budget": budget, "cwd": os.getcwd()}
     return {n: v for n, v in told.items() if isinstance(v, (str, int, float, dict)) and not isinstance(v, bool)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 import os
 import time
 from collections import deque
@@ -104,10 +105,11 @@ class Study(StudyReader):
         if seed is not None and (isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0):
             raise SettingError(f"seed= is a whole number from 0 up, got {seed!r}")
         policy, total = policy_of(search, schedule), Budget.of(budget)
-        wanted = metrics_of(minimize, maximize) if minimize or maximize or space is not None else ()
         place = None if dir is None else Path(dir)
-        if space is None and (place is None or not (place / "study.db").exists()):
+        there = place is not None and (place / "study.db").exists()
+        if space is None and not there:
             raise StoreError(f"there is no study in {place} to continue: give it a space and a metric")
+        wanted = metrics_of(minimize, maximize) if minimize or maximize or not there else ()
         store: Store = open_store(place)
         try:
             told = told_settings(search, schedule, budget)
@@ -212,11 +214,11 @@ class Study(StudyReader):
             curve=before.curve.append(step, new),
             metrics=result_of(before.metrics, new, self.metrics),
             seconds=self._elapsed(before) if seconds is None else seconds,
-            total_steps=before.total_steps if total_steps is None else total_steps,
+            total_steps=before.total_steps if total_steps is None else operator.index(total_steps),
         )
         whole = new if step > before.steps else after.curve.at(step)  # a second report of a step adds to it
         self._store.report(after.number, step, whole, after.seconds)
-        self.steps += step - before.steps
+        self.steps += after.charged - before.charged
         self._note(after)
         decision = self.policy.judge(self.history, after)
         if decision.estimate is not None:
@@ -280,9 +282,11 @@ class Study(StudyReader):
         after = move(before, State.PAUSED, grant=grant, seconds=self._elapsed(before) if seconds is None else seconds)
         return self._interrupted(after)
 
-    def release(self, trial: Trial | int) -> Trial:
+    def release(self, trial: Trial | int, *, seconds: float | None = None) -> Trial:
         """Give a running trial back: it waits, and starts again from its last checkpoint, or from the beginning."""
-        return self._interrupted(move(self._running(trial), State.WAITING))
+        before = self._running(trial)
+        ran = self._elapsed(before) if seconds is None else seconds
+        return self._interrupted(move(before, State.WAITING, seconds=ran))
 
     def give_up(self, *, keep_checkpoints: bool = False) -> list[Trial]:
         """End the paused trials that will hardly be worth another step, if the search can tell; their reason says why.
@@ -295,8 +299,10 @@ class Study(StudyReader):
         for number, reason in sorted(self.policy.hopeless(self.history).items(), reverse=True):  # forks come first
             if not keep_checkpoints and any(t.parent == number for t in self.history.live):
                 continue
-            trial = move(self.history.trial(number), State.STOPPED, reason=reason, ended=time.time())
+            before = self.history.trial(number)
+            trial = move(before, State.STOPPED, reason=reason, ended=time.time())
             self._store.end(trial)
+            self.steps += trial.charged - before.charged
             ended.append(self._note(trial))
             if not keep_checkpoints and self._root is not None:
                 prune(self.path(number) / "checkpoints", set())
@@ -326,7 +332,7 @@ class Study(StudyReader):
                 after = replace(before, curve=curve, metrics=results_of(curve, self.metrics))
             cost = Resumes(checkpoint=1, seconds=seconds, repeated=max(0, before.steps - step))
         self.repeated += cost.repeated
-        self.steps += cost.repeated - (before.steps - after.steps)  # the next report tells all since the last one left
+        self.steps += cost.repeated - (before.charged - after.charged)  # the next report tells all since the last left
         after = replace(after, resumes=before.resumes + cost, seconds=before.seconds + cost.seconds)
         self._store.update(after)
         return self._note(after)
@@ -357,11 +363,13 @@ class Study(StudyReader):
 
     def close(self) -> None:
         """Interrupt what runs, write everything and let other processes drive the study."""
-        for trial in self.history.live:
-            if trial.state is State.RUNNING and not self._closed:
-                self.release(trial)
-        self._closed = True
-        super().close()
+        try:
+            for trial in self.history.live:
+                if trial.state is State.RUNNING and not self._closed:
+                    self.release(trial)
+        finally:  # the disk may be full
+            self._closed = True
+            super().close()
 
     # -- inside ------------------------------------------------------------------------------------------------------
 
@@ -452,7 +460,9 @@ class Study(StudyReader):
 
     def _fail(self, trial: Trial, failure: Failure, seconds: float | None) -> Trial:
         if trial.attempt < self.retries:
-            return self._interrupted(move(trial, State.WAITING, attempt=trial.attempt + 1, failure=failure))
+            ran = self._elapsed(trial) if seconds is None else seconds
+            again = move(trial, State.WAITING, attempt=trial.attempt + 1, failure=failure, seconds=ran)
+            return self._interrupted(again)
         return self._end(trial, State.FAILED, seconds, failure=failure)
 
     def _end(self, trial: Trial, state: State, seconds: float | None, **changes: Any) -> Trial:
@@ -460,6 +470,7 @@ class Study(StudyReader):
         self._since.pop(trial.number, None)
         ended = replace(trial, state=state, seconds=ran, ended=time.time(), **changes)  # any end follows running
         self._store.end(ended)
+        self.steps += ended.charged - trial.charged
         return self._note(ended)
 
     def _interrupted(self, trial: Trial) -> Trial:
@@ -489,6 +500,6 @@ class Study(StudyReader):
         return known
 
     def _elapsed(self, trial: Trial) -> float:
-        """Seconds a trial has run: before it was started this time, and since."""
+        """Seconds a trial has run: before it was started this time, and since; never less than was told."""
         since, before = self._since.get(trial.number, (time.time(), trial.seconds))
-        return before + max(0.0, time.time() - since)
+        return max(trial.seconds, before + time.time() - since)

@@ -115,6 +115,11 @@ class Curve:
         return self._steps[self._n - 1] if self._n else 0
 
     @property
+    def first_step(self) -> int:
+        """The lowest step, 0 for an empty curve."""
+        return self._steps[0] if self._n else 0
+
+    @property
     def names(self) -> tuple[str, ...]:
         """The metrics seen."""
         return tuple(self._columns)
@@ -263,6 +268,13 @@ class Trial:
     def steps(self) -> int:
         """The last step it reported."""
         return self.curve.last_step
+
+    @property
+    def charged(self) -> int:
+        """Steps that a budget counts: all up to the last, of a fork those since; one for an end without a report."""
+        if not len(self.curve):
+            return int(self.state in ENDED)
+        return self.steps - (0 if self.parent is None else self.curve.first_step - 1)
 
     def __repr__(self) -> str:
         parts = [f"{name}={value:.6g}" for name, value in self.metrics.items()]

@@ -21,6 +21,7 @@ from luthier.errors import AllTrialsFailed, MetricError, SettingError, StoreFull
 from luthier.execute.base import Executor, Limits, Outcome, Ticket
 from luthier.objective import RunEnded, objective_of
 from luthier.outlook import Least
+from luthier.record import command_line
 from luthier.space import Space
 from luthier.study import Observer, Study
 from luthier.trial import Failure, State
@@ -206,12 +207,14 @@ class _Loop:
             if threading.current_thread() is not threading.main_thread():
                 raise
         finally:
-            for number in self._before:
-                if study.history.trial(number).state is State.RUNNING:
-                    study.release(number)
-            study.flush()
-            if self._view is not None:
-                self._view.close()
+            try:
+                for number in self._before:
+                    if study.history.trial(number).state is State.RUNNING:
+                        study.release(number)
+                study.flush()
+            finally:  # the disk may be full
+                if self._view is not None:
+                    self._view.close()
         self._goodbye()
 
     def _fill(self) -> bool:
@@ -250,13 +253,13 @@ class _Loop:
         elif outcome.kind == "paused":
             trial = study.pause(number, hold=number not in self._cut, seconds=seconds)
         elif outcome.kind == "interrupted":
-            trial = study.release(number)
+            trial = study.release(number, seconds=seconds)
             if outcome.reason and (self._keep or not self._give_up()):  # nothing is freed where all are kept
                 raise StoreFull(
                     f"{outcome.reason}; nothing acknowledged is lost. Free some space and run the same again"
                 )
         elif outcome.kind == "crowded":
-            trial = study.release(number)
+            trial = study.release(number, seconds=seconds)
             self._say(f"trial {number} ran out of memory beside paused ones; it goes on alone ({outcome.reason})")
         elif outcome.kind in ("stopped", "finished"):
             trial = study.stop(number, outcome.reason, finished=outcome.kind == "finished", seconds=seconds)
@@ -265,7 +268,8 @@ class _Loop:
         self._cut.discard(number)
         self._results += trial.state in (State.DONE, State.STOPPED, State.PAUSED)
         self._failures += trial.state is State.FAILED
-        if not self._results and trial.failure and self._failures >= max(_HOPELESS, self._executor.slots + 1):
+        hopeless = not self._results and self._failures >= max(_HOPELESS, self._executor.slots + 1)
+        if hopeless and trial.failure and study.best is None:  # earlier sessions may have results
             raise AllTrialsFailed(
                 f"the first {self._failures} trials all failed; the last with "
                 f"{trial.failure.kind}: {trial.failure.message}\n{trial.failure.traceback}".rstrip()
@@ -427,14 +431,12 @@ def _trials(count: int) -> str:
 
 def continue_line(study: Study) -> str:
     """Return what to type to go on with a study: the command that is running."""
-    program = Path(sys.argv[0])
-    if program.name == "luthier":
+    words = command_line()
+    if not words or not words[0]:
+        return "run the same again"
+    if Path(words[0]).name == "luthier":
         return f"{program_text('luthier')} resume {shlex.quote(str(study.dir))}"
-    return (
-        shlex.join([program_text(Path(sys.executable).name), *sys.argv])
-        if sys.argv and sys.argv[0]
-        else "run the same again"
-    )
+    return shlex.join([program_text(Path(sys.executable).name), *words])
 
 
 def slots_of(workers: Any) -> int:

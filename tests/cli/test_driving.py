@@ -119,6 +119,9 @@ def test_resume_of_a_python_made_study_says_what_to_run(luthier, study):
         db.execute("UPDATE study SET command = ?", (json.dumps(["my_script.py", "--fast"]),))
     assert "python my_script.py --fast" in luthier("resume", study, code=2).stderr
     assert "change budget=" in luthier("resume", study, "--budget", 9, code=2).stderr
+    with sqlite3.connect(study / "study.db") as db:
+        db.execute("UPDATE study SET command = '[]'")  # a notebook's
+    assert "interactive session" in luthier("resume", study, code=2).stderr
 
 
 def test_a_study_without_a_result_is_exit_code_1_and_shows_why(luthier):

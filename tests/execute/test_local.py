@@ -4,9 +4,12 @@ import functools
 import os
 import random
 import signal
+import subprocess
+import sys
 import threading
 import time
 from multiprocessing.connection import Pipe
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -131,6 +134,19 @@ def test_no_gpu_is_taken_where_none_may_be_seen(monkeypatch):
     assert gpus() == []
 
 
+def test_gpus_are_counted_from_zero_whatever_their_files_are_called(monkeypatch, tmp_path):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    for name in ("nvidia3", "nvidia5", "nvidiactl", "nvidia-uvm"):
+        (tmp_path / name).touch()
+    assert gpus(tmp_path) == ["0", "1"]
+
+
+def test_a_path_that_is_no_text_does_not_reach_the_workers(monkeypatch):
+    monkeypatch.setattr(sys, "path", [*sys.path, Path("somewhere")])
+    study = lt.tune(lambda x: x, SPACE, minimize=True, budget=1, workers=1, search="random", view="none")
+    assert [t.state for t in study.trials] == [State.DONE]
+
+
 def test_what_a_trial_prints_goes_to_its_log(tmp_path):
     def objective(x):
         print(f"hello from {x}")
@@ -147,15 +163,50 @@ def test_workers_and_their_children_end_with_the_study():
     def objective(x, run):
         (run.path / "pid").write_text(str(os.getpid()))
         os.system("sleep 60 & echo $! > " + str(run.path / "child"))
+        apart = subprocess.Popen(["sleep", "60"], start_new_session=True)
+        (run.path / "apart").write_text(str(apart.pid))
         return x
 
     study = lt.tune(objective, SPACE, minimize=True, budget=1, workers=1, search="random", view="none")
-    for name in ("pid", "child"):
-        pid = int((study.path(0) / name).read_text())
-        deadline = time.monotonic() + 10
-        while time.monotonic() < deadline and _alive(pid):
-            time.sleep(0.05)
-        assert not _alive(pid)
+    for name in ("pid", "child", "apart"):
+        assert _ends(int((study.path(0) / name).read_text()))
+
+
+def test_a_trial_that_is_killed_takes_along_what_it_has_started_in_another_session():
+    def objective(x, run):
+        apart = subprocess.Popen(["sleep", "60"], start_new_session=True)
+        (run.path / "apart").write_text(str(apart.pid))
+        if apart.wait():
+            raise RuntimeError("the child was killed")  # which is not why the trial ends
+
+    study = lt.tune(objective, SPACE, minimize=True, budget=1, workers=1, search="random", view="none", timeout=1)
+    assert study.trials[0].failure.kind == "timeout"
+    assert _ends(int((study.path(0) / "apart").read_text()))
+
+
+def test_a_worker_that_dies_beside_a_child_that_it_has_forked_is_noticed():
+    def objective(x, run):
+        if run.number:
+            return x
+        child = os.fork()
+        if child == 0:
+            time.sleep(60)  # with the worker's pipe open
+            os._exit(0)
+        (run.path / "child").write_text(str(child))
+        os._exit(3)
+
+    began = time.monotonic()
+    study = lt.tune(objective, SPACE, minimize=True, budget=2, workers=1, search="random", view="none")
+    assert time.monotonic() - began < 30
+    assert [t.failure and t.failure.kind for t in study.trials] == ["exit", None]
+    assert _ends(int((study.path(0) / "child").read_text()))
+
+
+def _ends(pid):
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline and _alive(pid):
+        time.sleep(0.05)
+    return not _alive(pid)
 
 
 def _alive(pid):

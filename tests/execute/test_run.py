@@ -2,6 +2,7 @@
 
 import random
 
+import numpy as np
 import pytest
 
 import luthier as lt
@@ -143,6 +144,104 @@ def test_a_loop_of_ones_own_asks_should_stop(tmp_path):
     outcome, _ = play(tmp_path, objective, Host(Verdict.STOP, at=3))
     assert outcome.kind == "stopped"
     assert list(checkpoint.files(tmp_path / "checkpoints")) == [1, 3]
+
+
+def asks_in_steps(x, run):
+    seen = run.keep(seen=[])
+    for i in run.steps(5):
+        seen.append(i)
+        run.report(loss=x / (i + 1))
+        if run.should_stop:
+            break
+
+
+def asks_in_steps_and_stays(x, run):
+    seen = run.keep(seen=[])
+    for i in run.steps(5):
+        seen.append(i)
+        run.report(loss=x / (i + 1))
+        _ = run.should_stop, run.should_stop
+
+
+@pytest.mark.parametrize("objective", [asks_in_steps, asks_in_steps_and_stays])
+@pytest.mark.parametrize(("verdict", "kind"), [(Verdict.STOP, "stopped"), (Verdict.FINISH, "finished")])
+def test_should_stop_inside_steps_tells_of_the_end(tmp_path, objective, verdict, kind):
+    outcome, host = play(tmp_path, objective, Host(verdict, at=3))
+    assert (outcome.kind, outcome.reason) == (kind, "told so")
+    assert [step for step, _ in host.reports] == [1, 2, 3]
+    last = checkpoint.latest(tmp_path / "checkpoints")
+    assert (last["step"], last["objects"]["seen"]) == (3, [0, 1, 2])
+
+
+@pytest.mark.parametrize("objective", [asks_in_steps, asks_in_steps_and_stays])
+def test_should_stop_inside_steps_does_not_tell_of_a_pause(tmp_path, objective):
+    outcome, first = play(tmp_path, objective, Host(Verdict.PAUSE, at=2))
+    assert outcome.kind == "paused"
+    outcome, second = play(tmp_path, objective, step=2)
+    assert outcome.kind == "done"
+    assert first.reports + second.reports == [(i, {"loss": 1 / i}) for i in range(1, 6)]
+
+
+@pytest.mark.parametrize("verdict", [Verdict.CONTINUE, Verdict.PAUSE])
+def test_a_loop_that_is_left_after_a_report_keeps_what_was_reported(tmp_path, verdict):
+    def objective(x, run):
+        seen = run.keep(seen=[])
+        for i in run.steps(9):
+            seen.append(i)
+            run.report(loss=1 / (i + 1))
+            if i == 2:
+                break
+
+    outcome, _ = play(tmp_path, objective, Host(verdict, at=3))
+    assert outcome.kind == "done"  # the objective has ended by itself, whatever was to come
+    last = checkpoint.latest(tmp_path / "checkpoints")
+    assert (last["step"], last["best"][1], last["objects"]["seen"]) == (3, 3, [0, 1, 2])
+
+
+def test_a_loop_that_is_left_before_a_report_stands_at_the_last_one(tmp_path):
+    def objective(x, run):
+        run.keep(seen=[])
+        for i in run.steps(9):
+            if i == 2:
+                return
+            run.report(loss=1 / (i + 1))
+
+    play(tmp_path, objective)
+    assert checkpoint.latest(tmp_path / "checkpoints")["step"] == 2
+
+
+def test_what_follows_the_loop_of_a_stopped_generator_still_runs(tmp_path):
+    after = []
+
+    def objective(x, run):
+        for _ in run.steps(10):
+            yield {"loss": 1.0}
+        after.append(run.step)
+
+    outcome, _ = play(tmp_path, objective, Host(Verdict.STOP, at=4))
+    assert (outcome.kind, after) == ("stopped", [4])
+
+
+def test_what_cannot_be_saved_fails_the_run(tmp_path):
+    def objective(x, run):
+        run.keep(lines=(line for line in "ab"))
+        run.report(loss=1.0)
+
+    outcome, _ = play(tmp_path, objective)
+    assert (outcome.kind, outcome.failure.kind) == ("failed", "exception")
+    assert "generator" in outcome.failure.message
+
+
+def test_the_number_of_steps_may_come_from_numpy(tmp_path):
+    def objective(x, run):
+        run.keep(seen=[])
+        for _ in run.steps(np.int64(3)):
+            run.report(loss=1.0)
+        told.append(run.total_steps)
+
+    told = []
+    play(tmp_path, objective)
+    assert [(total, type(total)) for total in told] == [(3, int)]
 
 
 def test_a_generator_reports_what_it_yields_and_resumes(tmp_path):

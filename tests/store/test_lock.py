@@ -1,5 +1,7 @@
 """The driver's lock: one process drives, the others are told who; a dead driver blocks nobody."""
 
+import errno
+import fcntl
 import os
 import subprocess
 import sys
@@ -8,7 +10,7 @@ import textwrap
 import pytest
 
 import luthier as lt
-from luthier.errors import StudyBusy
+from luthier.errors import StoreError, StudyBusy
 from luthier.store.lock import DriverLock, driver_of
 from luthier.store.sqlite import SqliteStore
 
@@ -65,6 +67,18 @@ def test_a_second_driver_is_told_who_drives_since_when_and_how_to_read(tmp_path,
     assert f"luthier show {tmp_path}" in message
     assert f"luthier.load({str(tmp_path)!r})" in message
     assert driver_of(tmp_path)["pid"] == holder.pid
+
+
+def test_a_file_system_without_locks_is_told_as_such(tmp_path, monkeypatch):
+    def no_locks(*_):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "lockf", no_locks)
+    with pytest.raises(StoreError, match=r"cannot lock .*study\.lock: No locks available; the file system") as caught:
+        DriverLock(tmp_path)
+    assert not isinstance(caught.value, StudyBusy)
+    monkeypatch.undo()
+    DriverLock(tmp_path).release()
 
 
 def test_the_lock_of_a_dead_driver_is_taken_over(tmp_path, holder):

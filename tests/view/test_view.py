@@ -89,6 +89,12 @@ def test_the_plain_view_prints_a_line_per_trial_and_per_new_best(capsys):
     assert err.splitlines()[-1].startswith("luthier: the budget of 4 trials is used up after 4 trials")
 
 
+def test_the_plain_view_prints_the_trials_of_a_study_with_starting_points(capsys):
+    start = [{"lr": 1e-3}, {"lr": 1e-2}]
+    lt.tune(lambda lr, opt: lr, SPACE, minimize=True, budget=3, workers=0, search="random", start=start, view="plain")
+    assert len(re.findall(r"^luthier: trial \d done: value ", capsys.readouterr().err, re.MULTILINE)) == 3
+
+
 def test_silence_on_request(capfd):
     lt.tune(lambda lr, opt: lr, SPACE, minimize=True, budget=4, workers=0, search="random", view="none")
     assert capfd.readouterr() == ("", "")

@@ -1,10 +1,13 @@
-"""Memory: caps of a trial, a soft one that the process notices itself and the figures for a hard one; what is free."""
+"""Limits of a trial: a soft cap of memory that it notices itself, the figures for a hard one, and the end by force."""
 
 from __future__ import annotations
 
 import gc
+import os
 import resource
+import signal
 import sys
+from contextlib import suppress
 from typing import Any
 
 
@@ -40,6 +43,27 @@ def resident_bytes(pid: int) -> int:
     except psutil.Error:
         return 0
     return total
+
+
+def kill_family(pid: int) -> None:
+    """Kill a process that leads a group, its group, and what it has started in groups and sessions of their own.
+
+    Out of reach is only what lost its parent before, as a daemon does.
+    """
+    import psutil
+
+    try:
+        leader = psutil.Process(pid)
+        if pid != os.getpid():
+            leader.suspend()  # before it starts more, or tells how its children ended
+        for process in leader.children(recursive=True):
+            with suppress(psutil.Error):
+                process.kill()
+    except psutil.Error:
+        pass  # it has died by itself
+    finally:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(pid, signal.SIGKILL)
 
 
 def accelerator_room() -> float:

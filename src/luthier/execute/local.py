@@ -16,13 +16,13 @@ from typing import Any
 from luthier.budget import clock
 from luthier.execute import pickling
 from luthier.execute.base import Limits, Listener, Outcome, Ticket
-from luthier.execute.limits import resident_bytes
+from luthier.execute.limits import kill_family, resident_bytes
 from luthier.execute.machine import gpus, memory_bytes, thread_limits
 from luthier.execute.zygote import Zygote
 from luthier.objective import Metric, Objective
 from luthier.trial import Failure
 
-_ALWAYS = ["luthier.execute.worker", "cloudpickle", "numpy.random"]  # what every worker needs
+_ALWAYS = ["luthier.execute.worker", "cloudpickle", "numpy.random", "psutil"]  # what every worker needs
 _PRELOAD = ("scipy", "torch", "sklearn")  # where the driver has them; safe to fork after import
 _TAIL = 4000  # characters of a dead worker's log
 _TICK_S = 0.25
@@ -275,10 +275,7 @@ class LocalExecutor:
 
     def _kill(self, slot: _Slot, why: Failure | str) -> None:
         slot.killed = why
-        try:
-            os.killpg(slot.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass  # it has died by itself; its end of file is heard at the next poll
+        kill_family(slot.pid)  # its end of file is heard at the next poll
 
     def _died(self, slot: _Slot) -> Outcome | None:
         """Say what became of the run of a worker that has died."""
@@ -302,13 +299,12 @@ class LocalExecutor:
         slot.pipe, slot.held, slot.room, slot.killed = None, {}, 1.0, ""
         status = self._zygote.status(slot.pid, 5.0) if self._zygote else None
         with suppress(ProcessLookupError):
-            os.killpg(slot.pid, signal.SIGKILL)  # what its objective has started
+            os.killpg(slot.pid, signal.SIGKILL)  # what its objective has started and left
         return status
 
     def _dismiss(self, slot: _Slot) -> None:
         """End an idle worker with all that it holds; the next run of its slot gets a new one."""
-        with suppress(ProcessLookupError):
-            os.killpg(slot.pid, signal.SIGKILL)
+        kill_family(slot.pid)
         self._bury(slot)
 
     def _watch(self, listener: Listener) -> None:

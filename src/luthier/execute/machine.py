@@ -6,12 +6,15 @@ import os
 from pathlib import Path
 
 
-def gpus() -> list[str]:
-    """Return the ids of the GPUs that this process may use, for CUDA_VISIBLE_DEVICES."""
+def gpus(devices: Path = Path("/dev")) -> list[str]:
+    """Return the ids of the GPUs that this process may use, for CUDA_VISIBLE_DEVICES.
+
+    CUDA counts those that are there from 0, whatever the numbers of their files: a container may have only the fourth.
+    """
     told = os.environ.get("CUDA_VISIBLE_DEVICES")
     if told is not None:
         return [gpu.strip() for gpu in told.split(",") if gpu.strip() not in ("", "-1")]
-    return sorted((p.name[6:] for p in Path("/dev").glob("nvidia[0-9]*")), key=int)
+    return [str(i) for i, _ in enumerate(devices.glob("nvidia[0-9]*"))]
 
 
 def cores() -> int:

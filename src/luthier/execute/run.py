@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import operator
 import time
 from collections.abc import Generator, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -13,7 +15,7 @@ from luthier.errors import LuthierError, MetricError
 from luthier.execute import checkpoint
 from luthier.execute.base import FULL, Outcome, OutcomeKind, Stopwatch, Ticket
 from luthier.execute.rng import random_state, restore_random_state
-from luthier.objective import Metric, Objective, RunEnded, read_metrics
+from luthier.objective import Metric, Objective, RunEnded, failure_of, read_metrics
 from luthier.trial import Failure
 
 _EVERY_S = 1.0  # at most one unforced checkpoint in so many seconds
@@ -177,13 +179,14 @@ class Run:
         int
             0, 1, ..., n - 1.
         """
+        n = operator.index(n)
         self._announce()
         self.total_steps = n if self._kept else None  # a run that keeps nothing cannot be paused
         while self._step < n:
             self._in_steps = True
             yield self._step
-            self._in_steps = False
-            self._step += 1
+            if self._in_steps:  # otherwise should_stop has told of the end
+                self._leave_step()
             if self._boundary(last=self._step >= n):
                 return
 
@@ -213,14 +216,20 @@ class Run:
         try:
             values = read_metrics(given, self.metrics)
         except MetricError as error:
-            raise RunEnded(Failure(error.failure.kind, f"{error.failure.message} at step {now}")) from None
+            raise RunEnded(replace(error.failure, message=f"{error.failure.message} at step {now}")) from None
         self._reported(now, values)
 
     @property
     def should_stop(self) -> bool:
-        """Whether to end now; for loops of your own, look once after each report. Checkpoints are taken here."""
+        """Whether to end now; for loops of your own, look once after each report. Checkpoints are taken here.
+
+        Inside `steps`, which ends and pauses by itself, it need not be asked: it tells of a stop there, whose loop may
+        be left by ``break``, and never of a pause.
+        """
         if self._in_steps:
-            return self._decision is not None
+            if self._decision is None or self._decision.verdict is Verdict.PAUSE:
+                return False
+            self._leave_step()
         self._announce()
         return self._boundary(last=False)
 
@@ -232,11 +241,15 @@ class Run:
             except StopIteration as stop:
                 return stop.value
             self.report(given)
-            if self.should_stop and self.ended is not None:
+            if not self._in_steps and self.should_stop:  # run.steps of the generator looks for itself
                 steps.close()
                 return None
 
     # -- inside ------------------------------------------------------------------------------------------------------
+
+    def _leave_step(self) -> None:
+        self._in_steps = False
+        self._step += 1
 
     def _reported(self, step: int, values: dict[str, float]) -> None:
         self._reports.append((step, values))
@@ -349,6 +362,8 @@ class Run:
 
     def finish(self) -> None:
         """After the objective has returned: write the last checkpoint, keep only it and the best."""
+        if self._in_steps and self._reports and self._reports[-1][0] == self._step + 1:
+            self._leave_step()  # the loop was left by break or return, after the report of its last step
         self._in_steps = False
         self._checkpoint(force=True)
         if self._written and self._policy != "all":
@@ -363,12 +378,21 @@ class Run:
         }  # fmt: skip
 
 
+def _finish(run: Run) -> Failure | None:
+    """Write the last checkpoint; return why it cannot be written, where that is the trial's fault."""
+    try:
+        run.finish()
+    except Exception as error:  # noqa: BLE001 - what is kept says by itself how it is saved
+        return failure_of(error)
+    return None
+
+
 def perform(objective: Objective, run: Run) -> Outcome:
     """Call an objective that takes a run, or yields, and say how its run ended."""
     try:
         result, failure = objective.attempt(run.config, run.seed, run)
         if failure is None and run.ended is None:
-            run.finish()
+            failure = _finish(run)
     except RunEnded:
         if run.ended is None:
             return Outcome(run.number, "interrupted", reason=run.halted, seconds=run.stretch_s)

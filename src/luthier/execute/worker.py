@@ -19,7 +19,7 @@ from typing import Any
 from luthier.contracts import Decision
 from luthier.errors import MetricError
 from luthier.execute.base import FULL, Outcome, Ticket
-from luthier.execute.limits import accelerator_room, give_memory_back, limit_memory
+from luthier.execute.limits import accelerator_room, give_memory_back, kill_family, limit_memory
 from luthier.execute.rng import random_state, restore_random_state
 from luthier.execute.run import Run, perform
 from luthier.objective import Metric, read_metrics
@@ -42,7 +42,7 @@ def work(fd: int) -> None:
 
 def _end() -> None:
     """End this worker with all that its objective has started: the driver is gone, and nothing may outlive it."""
-    os.killpg(0, signal.SIGKILL)
+    kill_family(os.getpid())
 
 
 class _Worker:

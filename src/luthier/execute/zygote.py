@@ -2,7 +2,7 @@
 
 It never runs user code and has no threads, so forking is safe. It talks to the driver over a socket: a JSON line and
 a file descriptor ask for a worker; JSON lines tell pids and exit statuses. When the driver dies, the socket closes and
-the zygote kills every worker's process group.
+the zygote kills every worker with all that it has started.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ import sys
 import time
 from pathlib import Path
 from typing import Any
+
+from luthier.execute.limits import kill_family
 
 _ORPHANS_S = 10.0  # how long to wait for the workers of a dead driver
 _START = (
@@ -46,7 +48,8 @@ class Zygote:
     def __init__(self, preload: list[str], environment: dict[str, str], directory: Path) -> None:
         self._socket, theirs = socket.socketpair()
         held = _hold(directory)
-        args = json.dumps({"fds": [theirs.fileno(), held], "path": sys.path, "preload": preload})
+        path = [entry for entry in sys.path if isinstance(entry, str)]  # the import system ignores others, too
+        args = json.dumps({"fds": [theirs.fileno(), held], "path": path, "preload": preload})
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter
             [sys.executable, "-c", _START, args],
             pass_fds=[theirs.fileno(), held],
@@ -145,8 +148,7 @@ def serve(fds: list[int], preload: list[str]) -> None:
         if driver.fileno() in ready and not _serve_one(driver, workers, (wake, waker)):
             break
     for pid in workers:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(pid, signal.SIGKILL)
+        kill_family(pid)
 
 
 def _serve_one(driver: socket.socket, workers: set[int], ours: tuple[int, int]) -> bool:
@@ -200,6 +202,8 @@ def _reap(driver: socket.socket, workers: set[int]) -> None:
         if pid == 0:
             return
         workers.discard(pid)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(pid, signal.SIGKILL)  # what it has forked still holds its pipe: the driver would wait for its end
         _tell(driver, {"exited": pid, "status": status})
 
 

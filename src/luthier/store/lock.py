@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -11,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from luthier.errors import StoreFull, StudyBusy
+from luthier.errors import StoreError, StoreFull, StudyBusy
 
 _HELD: dict[str, dict[str, Any]] = {}  # directory -> owner; POSIX record locks do not exclude their own process,
 # and closing any descriptor of the file drops them, so this process never opens the file again while it holds one
@@ -34,6 +35,8 @@ class DriverLock:
         If another process, or this one already, drives the study; it says who and since when.
     StoreFull
         If the lock file cannot be written.
+    StoreError
+        If the file system has no locks.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -49,8 +52,13 @@ class DriverLock:
             ) from None
         try:
             fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except OSError as error:
             self._file.close()
+            if error.errno not in (errno.EACCES, errno.EAGAIN):
+                raise StoreError(
+                    f"cannot lock {path}: {error.strerror}; the file system has to support locks (fcntl): choose a "
+                    "directory on another one"
+                ) from None
             raise StudyBusy(busy_message(directory)) from None
         owner = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.time(), "command": sys.argv}
         _HELD[self._key] = owner

@@ -36,7 +36,7 @@ class View(Protocol):
         ...
 
     def changed(self, trial: Trial) -> None:
-        """A trial has changed."""
+        """A trial has changed; starting points and interrupted trials are told of before `begin`."""
         ...
 
     def close(self) -> None:

@@ -13,6 +13,8 @@ from luthier.view.text import ending_text, metrics_text
 class PlainView:
     """Print a line when a trial ends, to standard error."""
 
+    _closed = True  # starting points and interrupted trials are heard of before `begin`
+
     def begin(self, snapshot: Callable[[], Snapshot]) -> None:
         """Remember where to look."""
         self._snapshot = snapshot
