@@ -114,7 +114,7 @@ def test_folds_that_were_done_are_kept_when_the_study_is_killed(tmp_path):
     subprocess.run(command, check=True, timeout=120)
     after = log.read_text().splitlines()[len(before) :]
     assert len(set(before + after)) == 8
-    assert len(after) < 8 - len(before) + 5  # checkpoints are written once a second at most
+    assert len(after) < 8  # the first step is in a checkpoint at once, the others when they are due
     trial = lt.load(tmp_path / "study").trials[0]
     valid = [valid[0] for _, valid in folds(80, 8)]
     assert trial.metrics["value"] == pytest.approx(trial.config["x"] + np.mean(valid))

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any, Literal
@@ -154,10 +154,12 @@ def tune(
             directory = study.path(0).parent
             executor = LocalExecutor(call, study.metrics, limits, directory=directory, slots=slots, ordered=ordered)
         loop = _Loop(study, executor, shown, least, keep=checkpoints == "all")
-        try:
-            loop.run()
-        finally:
-            executor.close()
+        with loop.signals():
+            try:
+                loop.run()
+            finally:
+                executor.close()
+                study.close()  # before a signal may break anything off again
     return study
 
 
@@ -181,6 +183,8 @@ class _Loop:
         self._failures = 0
         self._busy = False  # a signal must not break off what is being written
         self._pending: BaseException | None = None
+        self._over = False  # the loop has ended: a signal has nothing to break off any more
+        self._unsaid = ""  # what a signal handler has to say; it may have come in the middle of another line
         self._deadline = time.monotonic() + study.budget.seconds - study.spent.seconds
         self._root = study.path(0).parent
         self._grace_s = min(_GRACE_S, max(0.5, 0.05 * study.budget.seconds))
@@ -193,14 +197,19 @@ class _Loop:
         if self._view is not None:
             self._view.begin(self._snapshot)
         try:
-            self._greet()
-            with self._signals():
+            try:
+                self._greet()
                 while self._fill():
                     outcomes = self._executor.poll(self, _POLL_S)
-                    for outcome in outcomes:
-                        self._settle(outcome)
+                    self._speak()
+                    with self._undisturbed():
+                        for outcome in outcomes:
+                            self._settle(outcome)
                     if not outcomes:
                         self._idle()
+            finally:
+                self._over = True
+                self._speak()
         except KeyboardInterrupt:
             self._ending, study.ended_by = "interrupted", study.ended_by or "SIGINT"
             self._say("stopped at once; trials that ran start again from their last checkpoint")
@@ -300,6 +309,7 @@ class _Loop:
             if study.steps >= study.budget.steps or time.monotonic() >= self._deadline:
                 self._used_up()
         if self._ending and decision.verdict is Verdict.CONTINUE:
+            self._speak()
             self._cut.add(number)
             return Decision(Verdict.PAUSE, self._ending)
         return decision
@@ -344,23 +354,37 @@ class _Loop:
             raise error
 
     @contextmanager
-    def _signals(self) -> Iterator[None]:
-        """Ctrl-C or SIGTERM once: end cleanly; twice: at once. In this process, the deadline breaks a trial off."""
+    def signals(self) -> Iterator[None]:
+        """Ctrl-C or SIGTERM once: end cleanly; twice: at once. In this process, the deadline breaks a trial off.
+
+        Once the loop has ended, a signal is only written down, so that what is left gets done.
+        """
         if threading.current_thread() is not threading.main_thread():
             yield
             return
 
         def on_stop(number: int, _: FrameType | None) -> None:
             if self._ending == "interrupted":
-                self._break_off(KeyboardInterrupt())
+                if not self._over:
+                    self._break_off(KeyboardInterrupt())
+                return
+            self._study.ended_by = signal.Signals(number).name
+            if self._over:
                 return
             self._ending, self._ended_at = "interrupted", time.monotonic()
-            self._study.ended_by = signal.Signals(number).name
-            self._say("stopping at the next report of each running trial; Ctrl-C again stops at once")
+            self._unsaid = "stopping at the next report of each running trial; Ctrl-C again stops at once"
+            if self._executor.inside and not self._busy:  # it may be long until the loop is back
+                with suppress(RuntimeError):  # the objective itself is printing to the same stream
+                    self._speak()
 
         def on_alarm(_: int, __: FrameType | None) -> None:
+            if self._over:
+                return
             self._used_up()
-            self._break_off(RunEnded())
+            if self._executor.inside:
+                self._break_off(RunEnded())
+            else:  # nothing but a trial may be broken off; the next one may be about to begin
+                signal.setitimer(signal.ITIMER_REAL, _POLL_S)
 
         before = {s: signal.signal(s, on_stop) for s in (signal.SIGINT, signal.SIGTERM)}
         if self._executor.in_process and math.isfinite(self._deadline):
@@ -393,6 +417,12 @@ class _Loop:
     def _say(self, text: str) -> None:
         if self._view is not None:
             self._view.say(text)
+
+    def _speak(self) -> None:
+        """Say what a signal handler left to be said."""
+        if self._unsaid:
+            self._say(self._unsaid)
+            self._unsaid = ""
 
     def _greet(self) -> None:
         study, said = self._study, self._study.policy.search.describe(self._study.history)

@@ -29,7 +29,7 @@ def reported(directory):
 
 
 def test_ctrl_c_ends_cleanly_with_130_and_the_study_goes_on_later(command, place):
-    process = command(*RUN, "--budget", 200, "--workers", 1, "--", "--epochs", 200, "--nap", 0.05)
+    process = command(*RUN, "--budget", 200, "--workers", 1, "--", "--epochs", 100_000, "--nap", 0.05)
     reported("runs/script")
     assert "driven by process" in command("show", "runs/script").communicate(timeout=60)[0]
     busy = command(*RUN, "--budget", 200)
@@ -94,7 +94,7 @@ def test_resume_runs_the_script_that_made_a_study_again(command, place):
 
 def test_a_full_pipeline_of_commands_answers_with_documents(command, place):
     done = command(*RUN, "--budget", 3, "--workers", 0, "--seed", 4)
-    assert done.wait(30) == 0
+    assert done.wait(60) == 0
     assert done.stdout.read().startswith("Best of 3 trials")
     flags = command("best", "runs/script", "--as", "flags").communicate(timeout=60)[0].split()
     assert flags[0] == "--x"

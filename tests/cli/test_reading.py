@@ -4,6 +4,7 @@ import ast
 import csv
 import io
 import json
+import re
 
 import pytest
 import yaml
@@ -33,7 +34,7 @@ def test_show_tells_what_resumes_cost_and_what_checkpoints_take(luthier, tmp_pat
             train, space, minimize="loss", search="random", budget=f"{budget} steps", workers=0, dir=tmp_path, seed=1
         )
     out = luthier("show", tmp_path).stdout
-    assert "resumed 3 times from checkpoints, which took 0.0s to load" in out
+    assert re.search(r"resumed 3 times from checkpoints, which took [\d.]+s to load", out)
     sizes = [f.stat().st_size for f in tmp_path.glob("trials/*/checkpoints/*.ckpt")]
     assert f"{len(sizes)} checkpoints take {sum(sizes) / 2**20:.3g} MB; " in out
     assert "GB are free" in out

@@ -9,7 +9,6 @@ import weakref
 from contextlib import suppress
 from pathlib import Path
 
-import psutil
 import pytest
 
 import luthier as lt
@@ -21,6 +20,7 @@ from luthier.execute.local import LocalExecutor
 from luthier.objective import metrics_of, objective_of
 from luthier.search.random import RandomSearch
 from luthier.trial import State
+from processes import gone
 
 SPACE = lt.Space(x=lt.Float(0, 1))
 
@@ -426,7 +426,7 @@ def test_paused_runs_outlive_a_worker_that_is_killed(executor, tmp_path):
         one_step(executor, listener, tmp_path, number, 0)
     pid = listener.steps[0][2]
     os.kill(int(pid), signal.SIGKILL)
-    while psutil.pid_exists(int(pid)) and psutil.Process(int(pid)).status() != psutil.STATUS_ZOMBIE:
+    while not gone(int(pid)):
         time.sleep(0.01)
     assert [one_step(executor, listener, tmp_path, number, 1) for number in (0, 1)] == [False, False]
     assert listener.starts == [(0, 1), (1, 1)]

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import threading
 import time
-from multiprocessing.connection import Pipe
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +17,9 @@ import luthier as lt
 from luthier.contracts import CONTINUE, Resume
 from luthier.errors import ObjectiveError, SettingError
 from luthier.execute.machine import gpus, thread_limits
-from luthier.execute.worker import _Worker
 from luthier.execute.zygote import Zygote
 from luthier.trial import State
+from processes import gone
 
 SPACE = lt.Space(x=lt.Float(0, 1))
 
@@ -204,17 +203,9 @@ def test_a_worker_that_dies_beside_a_child_that_it_has_forked_is_noticed():
 
 def _ends(pid):
     deadline = time.monotonic() + 10
-    while time.monotonic() < deadline and _alive(pid):
+    while time.monotonic() < deadline and not gone(pid):
         time.sleep(0.05)
-    return not _alive(pid)
-
-
-def _alive(pid):
-    try:
-        with open(f"/proc/{pid}/stat") as stat:
-            return stat.read().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
+    return gone(pid)
 
 
 def test_a_run_that_had_to_leave_memory_goes_on_from_its_checkpoint(monkeypatch):
@@ -243,20 +234,24 @@ def test_a_dead_worker_takes_down_one_run_only(tmp_path):
     assert sum(t.state is State.DONE for t in study.trials) >= 3
 
 
-def test_a_trial_that_takes_too_long_or_too_much_is_ended_and_the_study_goes_on():
+def kinds(objective, budget, **limits):
+    study = lt.tune(objective, SPACE, minimize=True, budget=budget, workers=1, search="random", view="none", **limits)
+    return [t.failure.kind if t.failure else None for t in study.trials]
+
+
+def test_a_trial_that_takes_too_long_is_ended_and_the_study_goes_on():
+    assert kinds(lambda x: time.sleep(60), budget=2, timeout=0.5) == ["timeout", "timeout"]
+
+
+def test_a_trial_that_takes_too_much_is_ended_and_the_study_goes_on():
     def objective(x, run):
         if run.number == 0:
-            time.sleep(60)
-        if run.number == 1:
             np.ones(10**8)
-        if run.number == 2:
+        if run.number == 1:
             raise RuntimeError("CUDA error: out of memory")
         return x
 
-    study = lt.tune(
-        objective, SPACE, minimize=True, budget=4, workers=1, search="random", view="none", timeout=0.5, memory="300MB"
-    )
-    assert [t.failure.kind if t.failure else None for t in study.trials] == ["timeout", "memory", "memory", None]
+    assert kinds(objective, budget=3, memory="300MB") == ["memory", "memory", None]
 
 
 def test_a_failed_trial_is_tried_again_when_asked():
@@ -281,13 +276,15 @@ def test_the_next_driver_waits_for_the_last_worker_of_a_dead_one(tmp_path):
         orphan.close()
 
 
-def test_a_worker_whose_driver_has_gone_ends_without_a_word(capfd):
-    theirs, ours = Pipe()
-    theirs.close()
-    pid = os.fork()
-    if pid == 0:
-        os.setsid()
-        _Worker(ours).send("ended", 1, None)
-        os._exit(0)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
-    assert capfd.readouterr().err == ""
+ALONE = """
+from multiprocessing.connection import Pipe
+from luthier.execute.worker import _Worker
+theirs, ours = Pipe()
+theirs.close()
+_Worker(ours).send("ended", 1, None)
+"""
+
+
+def test_a_worker_whose_driver_has_gone_ends_without_a_word():
+    worker = subprocess.run([sys.executable, "-c", ALONE], capture_output=True, text=True, start_new_session=True)
+    assert (worker.returncode, worker.stderr) == (-signal.SIGKILL, "")

@@ -1,9 +1,11 @@
 """A driver to be killed: short trials that keep, step and report, and side logs of what happened and what was told.
 
-Run as ``python storm.py DIRECTORY CHECKPOINTS SECONDS_A_STEP BUDGET [WORKERS [OBJECTIVE_STEPS]]``.
+Run as ``python storm.py DIRECTORY CHECKPOINTS SECONDS_A_STEP BUDGET [WORKERS [OBJECTIVE_STEPS [deaf]]]``; a deaf one
+hears of Ctrl-C only while `luthier.tune` does.
 """
 
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -50,6 +52,8 @@ def main():
     directory, checkpoints, wait_s, budget, *rest = sys.argv[1:]
     workers, steps = (int(rest[0]) if rest else 2), (int(rest[1]) if len(rest) > 1 else 6)
     root = Path(directory)
+    if rest[2:]:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def acknowledged(trial):
         if trial.state in ENDED:

@@ -4,13 +4,16 @@ import pickle
 import sys
 import time
 
-import psutil
 import pytest
 
 import luthier as lt
 from luthier.contracts import CONTINUE, Decision, Resume, Verdict
 from luthier.errors import ObjectiveError, SettingError
+from luthier.execute.base import Limits, Ticket
+from luthier.execute.local import LocalExecutor
 from luthier.integrations.script import ScriptObjective, flags
+from luthier.objective import metrics_of, objective_of
+from processes import gone
 
 SPACE = lt.Space(x=lt.Float(0.0, 1.0))
 
@@ -148,13 +151,6 @@ LONG = (
 )
 
 
-def gone(pid):
-    try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
-
-
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_stopped_trial_ends_the_program_and_what_it_started(tmp_path, workers):
     path = script(tmp_path, LONG + "time.sleep(60)\n")
@@ -189,16 +185,36 @@ def test_a_paused_trial_stands_still_in_its_worker_and_goes_on_there(tmp_path):
         assert len(set(trial.curve.values("loss"))) == 1, "another process went on with it"
 
 
+class Goes:
+    """Hears reports, and lets every run go on; counts them."""
+
+    def __init__(self):
+        self.reports = 0
+
+    def reported(self, number, step, metrics, *, seconds, total_steps):
+        self.reports += 1
+        return CONTINUE
+
+
 def test_a_timeout_kills_the_program_too(tmp_path):
-    study = tuned(
-        ScriptObjective([script(tmp_path, LONG + "time.sleep(60)")]), workers=1, timeout=3, dir=tmp_path / "study"
-    )
-    assert study.trials[0].failure.kind == "timeout"
-    pids = (study.path(0) / "pids").read_text().split()
-    deadline = time.monotonic() + 5
-    while not all(gone(int(pid)) for pid in pids) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert all(gone(int(pid)) for pid in pids)
+    objective = objective_of(ScriptObjective([script(tmp_path, LONG + "time.sleep(600)")]), SPACE.names)
+    limits, listener, outcomes = Limits(timeout_s=500.0), Goes(), []
+    executor = LocalExecutor(objective, metrics_of("loss", None), limits, directory=tmp_path, slots=1)
+    try:
+        executor.submit(Ticket(0, {"x": 0.5}, 0, str(tmp_path / "0")))
+        while not listener.reports:
+            assert not executor.poll(listener, 0.1)
+        executor._slots[0].began -= 500.0  # as if so much time had passed
+        while not outcomes:
+            outcomes = executor.poll(listener, 0.1)
+        assert [outcome.failure.kind for outcome in outcomes] == ["timeout"]
+        pids = (tmp_path / "0" / "pids").read_text().split()
+        deadline = time.monotonic() + 60
+        while not all(gone(int(pid)) for pid in pids):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    finally:
+        executor.close()
 
 
 def test_flags_are_written_as_the_program_wants_them():

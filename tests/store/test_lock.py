@@ -81,6 +81,18 @@ def test_a_file_system_without_locks_is_told_as_such(tmp_path, monkeypatch):
     DriverLock(tmp_path).release()
 
 
+def test_asking_who_drives_takes_no_lock_so_a_driver_may_start_meanwhile(tmp_path, holder, monkeypatch):
+    def refused(*_):
+        raise AssertionError("the lock was taken")
+
+    monkeypatch.setattr(fcntl, "lockf", refused)
+    monkeypatch.setattr(fcntl, "flock", refused)
+    assert driver_of(tmp_path)["pid"] == holder.pid
+    holder.kill()
+    holder.wait()
+    assert driver_of(tmp_path) is None
+
+
 def test_the_lock_of_a_dead_driver_is_taken_over(tmp_path, holder):
     holder.kill()
     holder.wait()
@@ -120,11 +132,8 @@ def test_a_study_can_be_read_in_the_process_that_drives_it_without_losing_the_lo
 
 def test_a_child_process_does_not_inherit_the_right_to_drive(tmp_path):
     lock = DriverLock(tmp_path)
-    child = os.fork()
-    if child == 0:
-        lock._file.close()
-        os._exit(0)
-    os.waitpid(child, 0)
+    inherited = lock._file.fileno()
+    subprocess.run([sys.executable, "-c", f"import os; os.close({inherited})"], pass_fds=[inherited], check=True)
     assert f"process {os.getpid()}" in _try(tmp_path)  # and its end does not free it
     lock.release()
 

@@ -94,6 +94,7 @@ class Executor(Protocol):
 
     slots: int
     in_process: bool
+    inside: bool  # whether this process is inside an objective now, which a `RunEnded` from a signal breaks off
 
     @property
     def free(self) -> int:

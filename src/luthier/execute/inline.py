@@ -41,6 +41,7 @@ class InlineExecutor:
         self._limits = limits
         self._ticket: Ticket | None = None
         self.free = 1
+        self.inside = False
 
     def submit(self, ticket: Ticket) -> bool:
         """Take a ticket; `poll` runs it."""
@@ -52,16 +53,24 @@ class InlineExecutor:
         if self._ticket is None:
             return []
         ticket, self._ticket, self.free = self._ticket, None, 1
-        if self._objective.wants_run or self._objective.streams:
-            run = Run(ticket, self._metrics, _Here(listener), checkpoints=self._limits.checkpoints)
-            return [perform(self._objective, run)]
         begun = time.monotonic()
         try:
-            result, failure = self._objective.attempt(ticket.config, ticket.seed)
-        except RunEnded:
+            self.inside = True
+            try:
+                return [self._outcome(ticket, listener)]
+            finally:
+                self.inside = False
+        except RunEnded:  # a signal, be it when the objective had just returned
             return [Outcome(ticket.number, "interrupted", seconds=time.monotonic() - begun)]
+
+    def _outcome(self, ticket: Ticket, listener: Listener) -> Outcome:
+        if self._objective.wants_run or self._objective.streams:
+            run = Run(ticket, self._metrics, _Here(listener), checkpoints=self._limits.checkpoints)
+            return perform(self._objective, run)
+        begun = time.monotonic()
+        result, failure = self._objective.attempt(ticket.config, ticket.seed)
         kind: OutcomeKind = "done" if failure is None else "failed"
-        return [Outcome(ticket.number, kind, result, failure, seconds=time.monotonic() - begun)]
+        return Outcome(ticket.number, kind, result, failure, seconds=time.monotonic() - begun)
 
     def drop(self, numbers: Sequence[int]) -> None:
         """Nothing stays in memory here."""

@@ -69,6 +69,7 @@ class LocalExecutor:
     """
 
     in_process = False
+    inside = False
 
     def __init__(
         self,

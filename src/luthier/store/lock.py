@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import socket
+import struct
 import sys
 import time
 from pathlib import Path
@@ -16,6 +17,12 @@ from luthier.errors import StoreError, StoreFull, StudyBusy
 
 _HELD: dict[str, dict[str, Any]] = {}  # directory -> owner; POSIX record locks do not exclude their own process,
 # and closing any descriptor of the file drops them, so this process never opens the file again while it holds one
+_QUERY = (  # a struct flock for fcntl: a write lock on the whole file
+    struct.pack("qqihh", 0, 0, 0, fcntl.F_WRLCK, os.SEEK_SET)
+    if sys.platform == "darwin"
+    else struct.pack("hhqqi", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+)
+_TYPE_AT = 20 if sys.platform == "darwin" else 0  # where the kind of lock stands in it
 
 
 class DriverLock:
@@ -78,19 +85,19 @@ class DriverLock:
 
 
 def driver_of(directory: Path) -> dict[str, Any] | None:
-    """Return who drives the study (pid, host, since, command), None if nobody does."""
+    """Return who drives the study (pid, host, since, command), None if nobody does.
+
+    The lock is asked for, not taken: taken for an instant, it would turn a driver away that starts at that instant.
+    """
     path = directory / "study.lock"
     if (key := str(directory.resolve())) in _HELD:
         return dict(_HELD[key])
     try:
-        with open(path, "r+", encoding="utf-8") as file:
-            try:
-                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                return _owner(path)
+        with open(path, "rb") as file:
+            found = fcntl.fcntl(file, fcntl.F_GETLK, _QUERY)
     except OSError:
         return None
-    return None
+    return None if struct.unpack_from("h", found, _TYPE_AT)[0] == fcntl.F_UNLCK else _owner(path)
 
 
 def busy_message(directory: Path) -> str:

@@ -242,12 +242,14 @@ class SqliteStore:
             self._write([])
 
     def close(self) -> None:
-        """Write what is buffered and let go."""
+        """Write what is buffered and let go; once is enough, even if it failed."""
+        if self._closed is not None:
+            return
         try:
             if not self.readonly:
                 self.flush()
         finally:
-            self._closed = self._clock() if self._closed is None else self._closed
+            self._closed = self._clock()
             self._db.close()
             if self._lock:
                 self._lock.release()
