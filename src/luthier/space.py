@@ -97,6 +97,9 @@ class Space:
         self._flat = not self._conditions
         self._plain = self._flat and not self.constants
         self.finite = all(math.isfinite(p.size) for p in self.parameters.values())
+        self.endless = any(
+            p.when is None and math.isinf(p.size) for p in self.parameters.values()
+        )  # no draw comes twice
         self._sizes: dict[int | None, Size] = {}
         self._codec = tuple(_codec(n, p) for n, p in self.parameters.items())
         self._beliefs = [(i, b) for i, p in enumerate(self.parameters.values()) if (b := p.belief()) is not None]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from luthier.contracts import New, Proposal
@@ -30,7 +28,7 @@ class RandomSearch:
     def propose(self, history: History, n: int, rng: np.random.Generator) -> list[Proposal]:
         """Return `n` draws; fewer when a finite space is exhausted."""
         found: list[Proposal] = [*believed(history, rng)] if self.prior and not history.began else []
-        if any(p.when is None and math.isinf(p.size) for p in history.space.parameters.values()):  # no draw comes twice
+        if history.space.endless:
             rest = n - len(found)
             draws = [history.space.sample(rng, believed=self.prior) for _ in range(rest)]
             return [*found, *(New(config, reason="a random draw") for config in draws)]
