@@ -470,7 +470,7 @@ class Study(StudyReader):
         self._since.pop(trial.number, None)
         ended = replace(trial, state=state, seconds=ran, ended=time.time(), **changes)  # any end follows running
         self._store.end(ended)
-        self.steps += ended.charged - trial.charged
+        self.steps += not trial.curve.count  # one that reported nothing is charged a step at its end
         return self._note(ended)
 
     def _interrupted(self, trial: Trial) -> Trial:

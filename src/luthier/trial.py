@@ -100,24 +100,29 @@ class Curve:
     """Metrics by step, append-only; appending returns a new curve that shares the storage.
 
     Steps rise; a metric that was not reported at a step is NaN there.
+
+    Attributes
+    ----------
+    count : int
+        How many steps were reported.
     """
 
-    __slots__ = ("_columns", "_n", "_steps")
+    __slots__ = ("_columns", "_steps", "count")
 
     def __init__(self) -> None:
         self._steps = array("q")
         self._columns: dict[str, array[float]] = {}
-        self._n = 0
+        self.count = 0
 
     @property
     def last_step(self) -> int:
         """The highest step, 0 for an empty curve."""
-        return self._steps[self._n - 1] if self._n else 0
+        return self._steps[self.count - 1] if self.count else 0
 
     @property
     def first_step(self) -> int:
         """The lowest step, 0 for an empty curve."""
-        return self._steps[0] if self._n else 0
+        return self._steps[0] if self.count else 0
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -133,18 +138,18 @@ class Curve:
             If `step` is lower than the last one.
         """
         last = self.last_step
-        if step == last and self._n:
+        if step == last and self.count:
             return self.upto(step - 1).append(step, {**self.at(step), **metrics})
         if step < last:
             raise ValueError(f"steps rise: {step} was reported after {last}")
-        new = self if self._n and self._n == len(self._steps) else self.upto(last)
+        new = self if self.count and self.count == len(self._steps) else self.upto(last)
         columns = new._columns
         if not columns.keys() >= metrics.keys():
-            columns = {**columns, **{m: array("d", [math.nan]) * new._n for m in metrics if m not in columns}}
+            columns = {**columns, **{m: array("d", [math.nan]) * new.count for m in metrics if m not in columns}}
         new._steps.append(step)
         for name, column in columns.items():
             column.append(metrics.get(name, math.nan))
-        return _curve(new._steps, columns, new._n + 1)
+        return _curve(new._steps, columns, new.count + 1)
 
     def upto(self, step: int) -> Curve:
         """Return a copy without the steps after `step`."""
@@ -154,26 +159,26 @@ class Curve:
     def at(self, step: int) -> dict[str, float]:
         """Return the metrics at a step, without those missing there; KeyError if the step was not reported."""
         i = int(np.searchsorted(self.steps, step))
-        if i == self._n or self._steps[i] != step:
+        if i == self.count or self._steps[i] != step:
             raise KeyError(step)
         return {name: column[i] for name, column in self._columns.items() if not math.isnan(column[i])}
 
     @property
     def steps(self) -> NDArray[np.int64]:
         """The steps, (n,)."""
-        return np.frombuffer(self._steps[: self._n], dtype=np.int64) if self._n else np.empty(0, np.int64)
+        return np.frombuffer(self._steps[: self.count], dtype=np.int64) if self.count else np.empty(0, np.int64)
 
     def values(self, name: str) -> NDArray[np.float64]:
         """The values of one metric, (n,), NaN where missing."""
         if name not in self._columns:
-            return np.full(self._n, math.nan)
-        return np.frombuffer(self._columns[name][: self._n]) if self._n else np.empty(0)
+            return np.full(self.count, math.nan)
+        return np.frombuffer(self._columns[name][: self.count]) if self.count else np.empty(0)
 
     def __len__(self) -> int:
-        return self._n
+        return self.count
 
     def __iter__(self) -> Iterator[tuple[int, dict[str, float]]]:
-        for i in range(self._n):
+        for i in range(self.count):
             row = {name: column[i] for name, column in self._columns.items() if not math.isnan(column[i])}
             yield self._steps[i], row
 
@@ -181,19 +186,19 @@ class Curve:
         return isinstance(other, Curve) and list(self) == list(other)
 
     def __hash__(self) -> int:
-        return hash((self._n, self.last_step))
+        return hash((self.count, self.last_step))
 
     def __repr__(self) -> str:
-        return f"Curve({self._n} steps of {', '.join(self.names) or 'nothing'})"
+        return f"Curve({self.count} steps of {', '.join(self.names) or 'nothing'})"
 
     def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
-        n = self._n
+        n = self.count
         return _curve, (self._steps[:n], {name: column[:n] for name, column in self._columns.items()}, n)
 
 
 def _curve(steps: array[int], columns: dict[str, array[float]], n: int) -> Curve:
     curve = Curve.__new__(Curve)
-    curve._steps, curve._columns, curve._n = steps, columns, n
+    curve._steps, curve._columns, curve.count = steps, columns, n
     return curve
 
 
